@@ -1,0 +1,66 @@
+# One file, a target for each image: gunicorn, uwsgi, nginx, loadtest. docker-compose.yml selects.
+ARG PYTHON_IMAGE=python:3.14-slim-trixie
+ARG NGINX_IMAGE=nginx:1.30
+
+# Builds the virtual environments; nothing of it but /venv reaches an image that runs.
+FROM ${PYTHON_IMAGE} AS build
+RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
+    apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev
+RUN python -m venv --without-pip /venv
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+
+FROM build AS build-gunicorn
+RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/gunicorn.txt,target=/requirements.txt \
+    pip --python /venv install --require-hashes --requirement /requirements.txt
+
+FROM build AS build-uwsgi
+# It links whatever libraries it finds here, and the image that runs has neither of these.
+ENV UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false"
+RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/uwsgi.txt,target=/requirements.txt \
+    pip --python /venv install --require-hashes --requirement /requirements.txt
+
+FROM build AS build-loadtest
+RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/loadtest.txt,target=/requirements.txt \
+    pip --python /venv install --require-hashes --requirement /requirements.txt
+
+# What every Python image has: an interpreter without pip, and a user that owns nothing it runs.
+FROM ${PYTHON_IMAGE} AS python
+RUN python -m pip uninstall --yes --root-user-action=ignore pip
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /srv
+
+# The application, without a server.
+FROM python AS app
+# The volumes take their owner from these folders when they are new; the number is the one in docker-compose.yml.
+RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets
+COPY app app
+COPY deploy deploy
+RUN python -m compileall -q app deploy
+USER 10001:10001
+CMD ["python", "-m", "deploy.serve"]
+
+FROM app AS gunicorn
+COPY --from=build-gunicorn /venv /venv
+ARG RELEASE=dev
+ENV BACKEND=gunicorn RELEASE=${RELEASE}
+
+FROM app AS uwsgi
+COPY --from=build-uwsgi /venv /venv
+ARG RELEASE=dev
+ENV BACKEND=uwsgi RELEASE=${RELEASE}
+
+# nginx and its configuration, nothing of the app: so that deploying the app never touches it.
+FROM ${NGINX_IMAGE} AS nginx
+COPY nginx/ /etc/nginx/templates/
+ENV NGINX_ENVSUBST_OUTPUT_DIR=/run/nginx NGINX_ENVSUBST_FILTER=^NGINX_ NGINX_ENTRYPOINT_QUIET_LOGS=1 NGINX_LISTEN=8080
+WORKDIR /run/nginx
+USER 101:101
+CMD ["nginx", "-p", "/run/nginx/", "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
+
+FROM python AS loadtest
+COPY --from=build-loadtest /venv /venv
+COPY loadtest loadtest
+ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_HOST=http://nginx:8080
+USER 10001:10001
+CMD ["locust"]

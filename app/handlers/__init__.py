@@ -1,0 +1,1 @@
+"""The handlers: WSGI applications that answer one route each."""

@@ -1,0 +1,46 @@
+"""The JSON and streaming endpoints."""
+
+import json as jsonlib
+import time
+from collections.abc import Iterable, Iterator
+from http import HTTPStatus
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
+
+from app.request import body, media_type
+from app.response import error, json, status_line
+from app.settings import settings
+
+CHUNKS = 7
+CHUNK_INTERVAL = 0.5  # seconds
+
+
+def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the JSON of the request's body: 415 for another type, 413 for too much of it, 400 for what is not JSON."""
+    if media_type(environ) != "application/json":
+        return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.")
+    try:
+        return json(start_response, jsonlib.loads(body(environ), parse_constant=refuse))
+    except RequestEntityTooLarge:
+        detail = f"The limit is {settings.max_body_bytes} bytes."
+        return error(environ, start_response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+    except (ValueError, RecursionError, ClientDisconnected) as reason:
+        return error(environ, start_response, HTTPStatus.BAD_REQUEST, f"The body is not JSON: {reason}.")
+
+
+def refuse(constant: str) -> None:
+    """Raise ValueError: Python's parser takes NaN and Infinity, JSON has neither (RFC 8259, 6)."""
+    raise ValueError(f"{constant} is not a JSON value")
+
+
+def stream(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """Answer chunk by chunk, each sent as it is made."""
+    # Without X-Accel-Buffering nginx would collect the chunks and send them together.
+    start_response(
+        status_line(HTTPStatus.OK), [("Content-Type", "text/plain; charset=utf-8"), ("X-Accel-Buffering", "no")]
+    )
+    for number in range(1, CHUNKS + 1):
+        yield f"chunk {number} of {CHUNKS}\n".encode()
+        if number < CHUNKS:
+            time.sleep(CHUNK_INTERVAL)

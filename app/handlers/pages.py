@@ -1,0 +1,44 @@
+"""The HTML pages."""
+
+import os
+import socket
+from collections.abc import Iterable
+from time import perf_counter
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from app.page import render
+from app.response import html
+
+INSTANCE = socket.gethostname()
+
+
+def home(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the home page."""
+    return page(environ, start_response, "home.html")
+
+
+def about(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the page that says what this is."""
+    return page(environ, start_response, "about.html")
+
+
+def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with a greeting to the path's {name}."""
+    _, arguments = environ["wsgiorg.routing_args"]
+    return page(environ, start_response, "hello.html", name=arguments["name"])
+
+
+def page(environ: WSGIEnvironment, start_response: StartResponse, template: str, **values: object) -> list[bytes]:
+    """Answer with a page whose foot tells who answered and, in milliseconds, how long rendering it had taken by then."""
+    started = perf_counter()
+    return html(
+        start_response,
+        render(
+            template,
+            **values,
+            instance=INSTANCE,
+            worker=os.getpid(),
+            request_id=environ.get("HTTP_X_REQUEST_ID", ""),
+            elapsed=lambda: f"{(perf_counter() - started) * 1000:.2f}",
+        ),
+    )

@@ -1,0 +1,31 @@
+"""The HTML pages: Jinja2 templates, autoescaped, an unknown name in one an error."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from app.settings import settings
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+environment = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+
+
+def static(name: str) -> str:
+    """Return the URL of the static file `name`."""
+    return f"/static/{name}"
+
+
+environment.globals.update(backend=settings.backend, release=settings.release, static=static)
+
+
+def render(template: str, **values: object) -> str:
+    """Return the page that `template` makes of `values`; raise jinja2.UndefinedError where one is missing."""
+    return environment.get_template(template).render(values)

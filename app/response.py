@@ -1,0 +1,80 @@
+"""Functions that begin a response and return its body: a handler ends with `return html(start_response, page)`."""
+
+import json as jsonlib
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from app.page import render
+from app.request import prefers_html
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+
+Headers = list[tuple[str, str]]
+
+
+def html(start_response: StartResponse, page: str, status: HTTPStatus = HTTPStatus.OK) -> list[bytes]:
+    """Begin an HTML response and return its body."""
+    return whole(start_response, page.encode(), "text/html; charset=utf-8", status)
+
+
+def json(start_response: StartResponse, value: Any, status: HTTPStatus = HTTPStatus.OK) -> list[bytes]:
+    """Begin a JSON response (RFC 8259) and return its body; raise TypeError or ValueError for what JSON cannot say."""
+    return whole(start_response, dump(value), "application/json", status)
+
+
+def empty(start_response: StartResponse, status: HTTPStatus = HTTPStatus.NO_CONTENT, headers: Iterable[tuple[str, str]] = ()) -> list[bytes]:
+    """Begin a response that has no body."""
+    start_response(status_line(status), [*headers])
+    return []
+
+
+def error(
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    status: HTTPStatus,
+    detail: str = "",
+    headers: Iterable[tuple[str, str]] = (),
+    exc_info: "OptExcInfo | None" = None,
+) -> list[bytes]:
+    """Begin an error response, a page or problem details (RFC 9457) as the client asks, and return its body."""
+    problem = {
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail or status.description,
+        "request_id": environ.get("HTTP_X_REQUEST_ID", ""),
+    }
+    if prefers_html(environ):
+        content, content_type = render("error.html", **problem).encode(), "text/html; charset=utf-8"
+    else:
+        content, content_type = dump(problem), "application/problem+json"
+    return whole(start_response, content, content_type, status, [*headers, ("Vary", "Accept")], exc_info)
+
+
+def whole(
+    start_response: StartResponse,
+    content: bytes,
+    content_type: str,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Iterable[tuple[str, str]] = (),
+    exc_info: "OptExcInfo | None" = None,
+) -> list[bytes]:
+    """Begin a response whose body is all there, and return it."""
+    start_response(
+        status_line(status),
+        [("Content-Type", content_type), ("Content-Length", str(len(content))), *headers],
+        exc_info,
+    )
+    return [content]
+
+
+def dump(value: Any) -> bytes:
+    """Return `value` as JSON (RFC 8259), in ASCII; raise ValueError for NaN and the infinities, which JSON cannot say."""
+    return jsonlib.dumps(value, allow_nan=False).encode()
+
+
+def status_line(status: HTTPStatus) -> str:
+    """Return the status as start_response wants it: "404 Not Found"."""
+    return f"{status.value} {status.phrase}"

@@ -1,0 +1,33 @@
+"""Every setting of the application: its name, its default and what is allowed. Nothing else in app/ reads os.environ."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.variables import choice, integer
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one process, with their defaults."""
+
+    backend: str = "unknown"  # which server runs us; each image sets its own
+    release: str = "dev"  # which release this is; the image sets it
+    log_level: str = "info"
+    max_body_bytes: int = 1_048_576  # nginx's client_max_body_size is the same; a test compares them
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that `environ` holds; raise SettingError at the first that is not allowed."""
+    default = Settings()
+    return Settings(
+        backend=environ.get("BACKEND") or default.backend,
+        release=environ.get("RELEASE") or default.release,
+        log_level=choice(environ, "LOG_LEVEL", default.log_level, LOG_LEVELS),
+        max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
+    )
+
+
+settings = read(os.environ)

@@ -1,0 +1,38 @@
+// Asks /version twenty times and counts who answered. Without scripts the section stays hidden, and nothing is missing.
+"use strict";
+
+const section = document.querySelector("#ask");
+const button = section.querySelector("button");
+const rows = section.querySelector("tbody");
+const status = section.querySelector("[role=status]");
+const TIMES = 20;
+
+async function ask() {
+  button.disabled = true;
+  const answers = new Map();
+  const started = performance.now();
+  try {
+    for (let time = 0; time < TIMES; time += 1) {
+      const response = await fetch("/version", { cache: "no-store" });
+      if (!response.ok) throw new Error(`the answer was ${response.status}`);
+      const { backend, release, worker } = await response.json();
+      const who = [backend, release, worker].join("\n");
+      answers.set(who, (answers.get(who) ?? 0) + 1);
+    }
+    rows.replaceChildren(...[...answers].map(([who, count]) => row([...who.split("\n"), count])));
+    status.textContent = `${TIMES} answers, ${((performance.now() - started) / TIMES).toFixed(1)} ms each.`;
+  } catch (error) {
+    status.textContent = `No answer: ${error.message}.`;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function row(texts) {
+  const line = document.createElement("tr");
+  for (const text of texts) line.insertCell().textContent = text;
+  return line;
+}
+
+button.addEventListener("click", ask);
+section.hidden = false;

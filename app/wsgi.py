@@ -1,0 +1,31 @@
+"""The table of contents: every route, every middleware, and the WSGI application made of them."""
+
+import logging
+from functools import reduce
+
+from app.handlers import api, health, pages
+from app.middleware.errors import errors
+from app.middleware.request_id import request_id
+from app.router import router
+from app.settings import settings
+
+ROUTES = {
+    "/": {"GET": pages.home},
+    "/about": {"GET": pages.about},
+    "/hello/{name}": {"GET": pages.hello},
+    "/echo": {"POST": api.echo},
+    "/stream": {"GET": api.stream},
+    "/version": {"GET": health.version},
+    "/healthz": {"GET": health.alive},
+    "/readyz": {"GET": health.ready},
+}
+
+# The first one listed is the outermost: it sees the request first and the response last.
+MIDDLEWARES = [
+    request_id,
+    errors,
+]
+
+logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+application = reduce(lambda handler, middleware: middleware(handler), reversed(MIDDLEWARES), router(ROUTES))

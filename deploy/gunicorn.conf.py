@@ -1,0 +1,28 @@
+"""gunicorn's part that is the same in every container; serve.py adds the address, the workers and the threads.
+
+https://gunicorn.org/reference/settings/
+"""
+
+# The only worker that keeps a slow request from holding a whole process, without patching anything.
+worker_class = "gthread"
+
+# A worker whose heart has not beaten for so many seconds is killed. It does not bound a request of a thread: nginx does.
+timeout = 30
+# Seconds for requests in flight when stopping; nginx's proxy_read_timeout is as long, Compose's stop_grace_period longer.
+graceful_timeout = 30
+
+# nginx opens a connection for each request; an idle one would take the place of one with work.
+keepalive = 0
+backlog = 1024
+
+# nginx accepts request lines of 8 kB (large_client_header_buffers), and gunicorn's default would answer 414 to half of them.
+limit_request_line = 8190
+
+# The heart beats in a file: on a disk it can stall the worker.
+worker_tmp_dir = "/dev/shm"  # noqa: S108
+
+# Would be a socket under $HOME, which a container that cannot write there reports as an error.
+control_socket_disable = True
+
+# Import the app in each worker, so that SIGHUP takes up new code and nothing is opened before the fork.
+preload_app = False

@@ -1,0 +1,67 @@
+"""The launcher, the command of every app container: `python -m deploy.serve` checks, sizes, and becomes the server.
+
+A setting that only the server read would fail late and without its name: gunicorn answers WEB_CONCURRENCY=abc with a
+traceback, and uWSGI runs on with zero workers where a variable of its ini file is unset. So both are told on their
+command line. What never changes from one container to the next is in gunicorn.conf.py and uwsgi.ini.
+"""
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from app.variables import SettingError, choice, integer
+from deploy.live import UNIX, address
+from deploy.sizing import cpu_limit, memory_limit, worker_count
+
+HERE = Path(__file__).parent
+MODULE, CALLABLE = "app.wsgi", "application"
+BACKENDS = ("gunicorn", "uwsgi")
+
+
+def main() -> None:
+    """Replace this process by the server."""
+    arguments = check()
+    # gunicorn reads this variable by itself as well, and takes an empty one for a number.
+    os.environ.pop("WEB_CONCURRENCY", None)
+    print("serve:", *arguments, file=sys.stderr, flush=True)
+    os.execvp(arguments[0], arguments)
+
+
+def check() -> list[str]:
+    """Return the server's command line; exit where a setting is not allowed (78, EX_CONFIG) or the app cannot be imported.
+
+    It is imported here because a server would say so once for each worker, and gunicorn would try for ever.
+    """
+    try:
+        arguments = command(os.environ)
+        getattr(importlib.import_module(MODULE), CALLABLE)
+    except SettingError as error:
+        print(f"serve: {error}", file=sys.stderr)
+        sys.exit(os.EX_CONFIG)
+    except BaseException as error:  # SystemExit too: a module that exits is a module that cannot be imported
+        sys.excepthook(*sys.exc_info())
+        sys.exit(f"serve: {MODULE}:{CALLABLE} cannot be imported: {error!r}")
+    return arguments
+
+
+def command(environ: Mapping[str, str]) -> list[str]:
+    """Return the server's command line for these settings; raise SettingError for one that is not allowed."""
+    backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
+    workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
+    threads = integer(environ, "WEB_THREADS", 4, 1, 1024)
+    listen = address()
+    if not re.fullmatch(r"unix:.{1,107}|[^:]+:\d+", listen):  # 107: sockaddr_un.sun_path, unix(7)
+        raise SettingError(f"LISTEN is {listen!r}: it must be unix:PATH, 107 characters at most, or HOST:PORT")
+    if backend == "gunicorn":
+        server = ["gunicorn", "--config", f"{HERE}/gunicorn.conf.py", "--bind", listen, "--workers", f"{workers}"]
+        # A worker takes no more connections than it has threads: the rest wait for whichever worker is free first.
+        return [*server, "--threads", f"{threads}", "--worker-connections", f"{threads}", f"{MODULE}:{CALLABLE}"]
+    server = ["uwsgi", "--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX), "--processes", f"{workers}"]
+    return [*server, "--threads", f"{threads}", "--virtualenv", sys.prefix, "--module", f"{MODULE}:{CALLABLE}"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""How many workers a container should run, from the CPU and memory that it may use."""
+
+import os
+from math import ceil
+from pathlib import Path
+
+WORKERS_PER_CPU = 2
+LEAST_WORKERS = 2  # so that one still serves while the other is lost or recycled
+MEMORY_PER_WORKER = 64 * 1024**2  # bytes; this app uses about half of it, and yours will grow
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def worker_count(cpus: float, memory: int) -> int:
+    """Return the number of workers for so many CPUs and so many bytes of memory."""
+    return max(LEAST_WORKERS, min(ceil(WORKERS_PER_CPU * cpus), memory // MEMORY_PER_WORKER))
+
+
+def cpu_limit(cgroup: Path = CGROUP) -> float:
+    """Return how many CPUs this process may use: the cgroup's quota, or those it may be scheduled on if they are fewer."""
+    available = float(len(os.sched_getaffinity(0)))
+    quota, period = (number(cgroup / "cpu" / name) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))  # version 1
+    if (cgroup / "cpu.max").exists():  # version 2: "150000 100000", or "max 100000"
+        text = (cgroup / "cpu.max").read_text().split()
+        quota, period = None if text[0] == "max" else int(text[0]), int(text[1])
+    return min(available, quota / period) if quota and period else available
+
+
+def memory_limit(cgroup: Path = CGROUP) -> int:
+    """Return how many bytes of memory this process may use: the cgroup's limit, or the machine's memory if it is less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = number(cgroup / "memory.max") or number(cgroup / "memory" / "memory.limit_in_bytes")
+    return min(machine, limit) if limit else machine
+
+
+def number(path: Path) -> int | None:
+    """Return the number that a cgroup's file holds, or None where there is no such file or no limit ("max", -1)."""
+    try:
+        return max(0, int(path.read_text())) or None
+    except (OSError, ValueError):
+        return None
