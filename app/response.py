@@ -3,14 +3,11 @@
 import json as jsonlib
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from app.page import render
 from app.request import prefers_html
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
 
 Headers = list[tuple[str, str]]
 
@@ -37,7 +34,6 @@ def error(
     status: HTTPStatus,
     detail: str = "",
     headers: Iterable[tuple[str, str]] = (),
-    exc_info: "OptExcInfo | None" = None,
 ) -> list[bytes]:
     """Begin an error response, a page or problem details (RFC 9457) as the client asks, and return its body."""
     problem = {
@@ -50,7 +46,7 @@ def error(
         content, content_type = render("error.html", **problem).encode(), "text/html; charset=utf-8"
     else:
         content, content_type = dump(problem), "application/problem+json"
-    return whole(start_response, content, content_type, status, [*headers, ("Vary", "Accept")], exc_info)
+    return whole(start_response, content, content_type, status, [*headers, ("Vary", "Accept")])
 
 
 def whole(
@@ -59,14 +55,10 @@ def whole(
     content_type: str,
     status: HTTPStatus = HTTPStatus.OK,
     headers: Iterable[tuple[str, str]] = (),
-    exc_info: "OptExcInfo | None" = None,
 ) -> list[bytes]:
     """Begin a response whose body is all there, and return it."""
-    start_response(
-        status_line(status),
-        [("Content-Type", content_type), ("Content-Length", str(len(content))), *headers],
-        exc_info,
-    )
+    length = ("Content-Length", str(len(content)))
+    start_response(status_line(status), [("Content-Type", content_type), length, *headers])
     return [content]
 
 

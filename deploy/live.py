@@ -12,14 +12,15 @@ The check runs every two seconds, so it imports little: two modules of the stand
 import os
 import socket
 import sys
+from collections.abc import Mapping
 
 TIMEOUT = 2.0  # seconds
 UNIX = "unix:"
 
 
-def address() -> str:
+def own_address(environ: Mapping[str, str]) -> str:
     """Return where this container's server listens: "unix:PATH", its own by its host name, or LISTEN, say "0.0.0.0:8000"."""
-    return os.environ.get("LISTEN") or f"{UNIX}/run/app/{socket.gethostname()}.sock"
+    return environ.get("LISTEN") or f"{UNIX}/run/app/{socket.gethostname()}.sock"
 
 
 def is_ready(address: str) -> bool:
@@ -71,7 +72,7 @@ def main() -> None:
     word = sys.argv[1:]
     if word not in (["check"], ["promote"]):
         sys.exit("usage: python -m deploy.live check|promote")
-    mine = address()
+    mine = own_address(os.environ)
     if not is_ready(mine):
         sys.exit(f"live: no answer that it is ready from {mine}")
     if mine.startswith(UNIX):  # on TCP nginx finds the replicas by name, and nothing is switched

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.variables import SettingError, choice, integer
-from deploy.live import UNIX, address
+from deploy.live import UNIX, own_address
 from deploy.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
@@ -52,7 +52,7 @@ def command(environ: Mapping[str, str]) -> list[str]:
     backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
     workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
     threads = integer(environ, "WEB_THREADS", 4, 1, 1024)
-    listen = address()
+    listen = own_address(environ)
     if not re.fullmatch(r"unix:.{1,107}|[^:]+:\d+", listen):  # 107: sockaddr_un.sun_path, unix(7)
         raise SettingError(f"LISTEN is {listen!r}: it must be unix:PATH, 107 characters at most, or HOST:PORT")
     if backend == "gunicorn":

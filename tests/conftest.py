@@ -1,0 +1,25 @@
+"""What every test shares: the last lines of a run say what it could not run, and in CI that is a failure."""
+
+import os
+
+import pytest
+
+CI = os.environ.get("CI") == "true"
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Turn a skip into a failure in CI, where everything has to run."""
+    if CI and call.excinfo and call.excinfo.errisinstance(pytest.skip.Exception):
+        call.excinfo = pytest.ExceptionInfo.from_exc_info((AssertionError, AssertionError(f"in CI: {call.excinfo.value}"), call.excinfo.tb))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not run, and why."""
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason] = reasons.get(reason, 0) + 1
+    if reasons:
+        terminalreporter.section("not run")
+        for reason, count in reasons.items():
+            terminalreporter.line(f"{count} tests: {reason.removeprefix('Skipped: ')}")

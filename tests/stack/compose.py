@@ -1,0 +1,113 @@
+"""A stack of containers for the tests: a Compose project of its own, on a port of its own, from today's tree."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+PYTHON_IMAGE = "python:3.14-slim-trixie"
+
+
+def has_engine() -> bool:
+    """Tell whether a Docker Engine answers and Compose is there."""
+    try:
+        return all(
+            subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+            for command in (["docker", "info"], ["docker", "compose", "version"])
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    """Wait until `holds()`; fail the test where it does not within the time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+class ComposeStack:
+    """One Compose project, with the settings that a user would have put into the environment or .env."""
+
+    kind = "docker"
+
+    def __init__(self, backend: str, name: str = "", overlay: str = "", **settings: str) -> None:
+        self.backend = backend
+        self.project = f"wsgi-test-{os.getpid()}-{backend}{name}"
+        self.overlay = overlay
+        self.url = f"http://127.0.0.1:{(port := free_port())}"
+        # Nothing of the user's own settings: neither a shell's nor those of .env.
+        kept = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME"} or key.startswith("DOCKER_")}
+        self.environ = kept | {"BACKEND": backend, "HTTP_PORT": str(port)} | settings
+
+    def compose(self, *arguments: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run `docker compose` on this project, with further settings; fail the test with its output where it fails."""
+        files = ["--file", "docker-compose.yml", *(["--file", "-"] if self.overlay else [])]
+        ended = subprocess.run(
+            ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.project, *files, *arguments],
+            cwd=ROOT, env=self.environ | settings, input=self.overlay, text=True, capture_output=True, check=False, timeout=600,
+        )  # fmt: skip
+        assert not check or ended.returncode == 0, f"{ended.args}\n{ended.stdout}\n{ended.stderr}"
+        return ended
+
+    def up(self, *services: str, **settings: str) -> None:
+        """Start the stack, or what is given of it, and wait until it is healthy."""
+        self.compose("up", "--detach", "--wait", "--build", *services, **settings)
+
+    def down(self) -> None:
+        """Remove the containers, volumes, networks and images of this project."""
+        self.compose("--profile", "loadtest", "down", "--volumes", "--rmi", "all", "--timeout", "1", "--remove-orphans")
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """Return what the engine knows of the service's container."""
+        container = self.compose("ps", "--all", "--quiet", service).stdout.strip()
+        found: list[dict[str, Any]] = json.loads(docker("inspect", container))
+        return found[0]
+
+    def execute(self, service: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the service's container."""
+        return self.compose("exec", "--no-TTY", service, *command, check=False)
+
+    def logs(self, service: str) -> str:
+        """Return what the service has logged."""
+        return self.compose("logs", "--no-log-prefix", service).stdout
+
+    def stop_app(self) -> None:
+        self.compose("stop", "app")
+
+    def start_app(self) -> None:
+        self.compose("start", "app")
+
+    def restart_app(self) -> None:
+        self.compose("restart", "app")
+
+    def kill_app(self) -> None:
+        """End the first process of the app as the kernel would: the engine must not know that it was meant."""
+        kill = f"import os; os.kill({self.inspect('app')['State']['Pid']}, 9)"
+        docker("run", "--rm", "--pid=host", "--network=none", "--cap-add=KILL", PYTHON_IMAGE, "python3", "-c", kill)
+
+    def is_up(self) -> bool:
+        """Tell whether the app answers through nginx."""
+        return httpx.get(f"{self.url}/readyz").status_code == 200
+
+
+def docker(*arguments: str) -> str:
+    """Run `docker` and return what it prints; fail the test where it fails."""
+    ended = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, f"docker {' '.join(arguments)}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout

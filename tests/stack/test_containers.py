@@ -1,0 +1,157 @@
+"""The containers and images: hardening as data, the settings that stop a start, the app that never becomes live."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.stack.compose import ROOT, ComposeStack, docker
+
+SERVICES = ["app", "nginx", "locust-web"]
+
+
+@pytest.fixture(scope="module")
+def running(stack):
+    """Return the running stack with every service that runs for long, locust's web page too."""
+    stack.compose("--profile", "loadtest", "up", "--detach", "--wait", "--build", LOCUST_PORT="0")
+    return stack
+
+
+@pytest.fixture(params=SERVICES)
+def container(request, running):
+    return running.inspect(request.param)
+
+
+HARDENING = {
+    "read-only root": lambda it: it["HostConfig"]["ReadonlyRootfs"] is True,
+    "no capability": lambda it: it["HostConfig"]["CapDrop"] == ["ALL"] and not it["HostConfig"]["CapAdd"],
+    "no new privileges": lambda it: it["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"],
+    "not privileged": lambda it: it["HostConfig"]["Privileged"] is False,
+    "not root, by number": lambda it: all(part.isdecimal() and int(part) > 0 for part in it["Config"]["User"].split(":")),
+    "a bound on memory": lambda it: 0 < it["HostConfig"]["Memory"] <= 2**30,
+    "a bound on processes": lambda it: 0 < it["HostConfig"]["PidsLimit"] <= 256,
+    "a health check": lambda it: it["State"]["Health"]["Status"] == "healthy",
+    "comes back": lambda it: it["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped",
+    "rotated logs": lambda it: it["HostConfig"]["LogConfig"]["Config"] == {"max-file": "3", "max-size": "10m"},
+}
+
+
+@pytest.mark.parametrize("name", HARDENING)
+def test_a_container_is_hardened(name, container):
+    assert HARDENING[name](container)
+
+
+def test_a_container_writes_only_where_it_must(running):
+    for service in SERVICES:
+        for path in ("/srv/x", "/etc/x", "/usr/local/x"):
+            assert running.execute(service, "touch", path).returncode != 0
+        assert running.execute(service, "touch", "/tmp/x").returncode == 0
+
+
+def test_only_nginx_and_locust_publish_a_port_and_on_loopback(running):
+    published = {service: running.inspect(service)["NetworkSettings"]["Ports"] or {} for service in SERVICES}
+    assert not any(published["app"].values())
+    assert {port for ports in published.values() for port, bindings in ports.items() if bindings} == {"8080/tcp", "8089/tcp"}
+    for ports in published.values():
+        assert all(binding["HostIp"] == "127.0.0.1" for bindings in ports.values() for binding in bindings or [])
+
+
+def test_the_app_has_no_way_out(running):
+    [name] = running.inspect("app")["NetworkSettings"]["Networks"]
+    assert json.loads(docker("network", "inspect", name))[0]["Internal"] is True
+
+
+def test_an_image_holds_its_own_server_and_no_tool_to_build_with(running):
+    own = {"gunicorn": "gunicorn", "uwsgi": "uwsgi", "app": "python", "nginx": "nginx", "locust-web": "locust"}
+    tools = ["gcc", "cc", "make", "pip", "uv", "gunicorn", "uwsgi", "nginx", "locust"]
+    for service in SERVICES:
+        script = f"for tool in {' '.join(tools)}; do command -v $tool >/dev/null && echo $tool; done; true"
+        found = running.execute(service, "sh", "-c", script).stdout.split()
+        assert found == [running.backend if service == "app" else own[service]]
+    assert running.execute("app", "python", "-c", "import pip").returncode != 0
+
+
+def test_locust_has_a_web_page(running):
+    page = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8089/').read().decode())"
+    assert "Locust" in running.execute("locust-web", "python", "-c", page).stdout
+
+
+def test_one_run_of_locust_passes_and_leaves_a_report(running):
+    report = "loadtest/report/index.html"
+    ended = running.compose("run", "--rm", "--no-TTY", "--env", "LOCUST_HTML=/tmp/index.html", "locust", LOCUST_RUN_TIME="5s")
+    table = ended.stdout + ended.stderr
+    assert report in running.compose("config", "locust").stdout
+    for path in ("/about", "/echo", "/hello/{name}", "/static/style.css", "Aggregated"):
+        assert path in table
+
+
+def test_workers_follow_the_limits_and_web_concurrency_overrides(stack):
+    def workers(*options):
+        image = stack.inspect("app")["Config"]["Image"]
+        script = "import deploy.serve as serve, os; print(*serve.command(os.environ))"
+        line = docker("run", "--rm", *options, image, "python", "-c", script).split()
+        return int(line[line.index("--workers" if stack.backend == "gunicorn" else "--processes") + 1])
+
+    assert workers("--cpus=1", "--memory=512m") == 2
+    assert workers("--cpus=1.5", "--memory=512m") == 3
+    assert workers("--cpus=2", "--memory=192m") == 3
+    assert workers("--cpus=1", "--env=WEB_CONCURRENCY=7") == 7
+
+
+@pytest.mark.parametrize("setting", ["WEB_CONCURRENCY=abc", "WEB_THREADS=0", "LOG_LEVEL=loud", "MAX_BODY_BYTES=1m"])
+def test_a_bad_setting_stops_the_start_with_one_sentence(setting, stack):
+    name, _, value = setting.partition("=")
+    other = ComposeStack(stack.backend, name="-bad")
+    try:
+        assert other.compose("up", "--detach", "--wait", check=False, **{name: value}).returncode != 0
+        [line] = other.compose("logs", "--no-log-prefix").stdout.splitlines()
+        assert line.startswith(f"serve: {name} is {value!r}: it must be ")
+    finally:
+        other.down()
+
+
+def test_an_unknown_backend_fails_at_once():
+    other = ComposeStack("gunicorn", name="-unknown")
+    ended = other.compose("up", "--detach", check=False, BACKEND="guincorn")
+    assert ended.returncode != 0
+    assert 'target stage "guincorn" could not be found' in ended.stderr
+    assert other.compose("ps", "--all", "--quiet").stdout == ""
+
+
+def with_wsgi_module(folder, text):
+    """Return an overlay that puts another app/wsgi.py into the app's containers."""
+    (folder / "wsgi.py").write_text(text)
+    (folder / "wsgi.py").chmod(0o644)
+    volumes = {"volumes": [f"{folder}/wsgi.py:/srv/app/wsgi.py:ro"]}
+    return json.dumps({"services": {"app": volumes, "assets": volumes}})
+
+
+def test_an_app_that_cannot_be_imported_never_becomes_live(stack, tmp_path_factory):
+    other = ComposeStack(stack.backend, name="-broken", overlay=with_wsgi_module(tmp_path_factory.mktemp("it"), "import nowhere\n"))
+    try:
+        assert other.compose("up", "--detach", "--wait", check=False).returncode != 0
+        logs = other.compose("logs", "--no-log-prefix").stdout
+        assert logs.count("ModuleNotFoundError: No module named 'nowhere'") == 1
+        assert "serve: app.wsgi:application cannot be imported" in logs
+        assert other.inspect("app")["State"]["Status"] == "created"
+    finally:
+        other.down()
+
+
+def test_a_failing_handler_is_500_and_tells_nothing(stack, tmp_path_factory):
+    table = (ROOT / "app" / "wsgi.py").read_text()
+    failing = table.replace("ROUTES = {", 'ROUTES = {\n    "/fail": {"GET": lambda environ, start_response: 1 / 0},')
+    assert failing != table
+    other = ComposeStack(stack.backend, name="-failing", overlay=with_wsgi_module(tmp_path_factory.mktemp("it"), failing))
+    try:
+        other.up()
+        for accept, content_type in [("text/html", "text/html; charset=utf-8"), ("*/*", "application/problem+json")]:
+            response = httpx.get(f"{other.url}/fail", headers={"Accept": accept})
+            assert (response.status_code, response.headers["Content-Type"]) == (500, content_type)
+            assert response.headers["X-Request-ID"] in response.text
+            assert "ZeroDivisionError" not in response.text
+            # Once, with the id that the client was told.
+            assert other.logs("app").count(f"GET /fail failed, request {response.headers['X-Request-ID']}") == 1
+        assert other.logs("app").count("ZeroDivisionError") == 2
+    finally:
+        other.down()

@@ -1,0 +1,89 @@
+"""Stopping, crashing, restarting and switching: what is in flight ends, and the site comes back by itself."""
+
+import threading
+
+import httpx
+import pytest
+
+from deploy.serve import BACKENDS
+from tests.stack.compose import docker, until
+
+
+class Stream(threading.Thread):
+    """A request of three seconds, in flight from the moment that its first chunk is here."""
+
+    def __init__(self, url):
+        super().__init__(daemon=True)
+        self.url = url
+        self.text = ""
+        self.begun = threading.Event()
+
+    def run(self):
+        with httpx.stream("GET", f"{self.url}/stream", timeout=30) as response:
+            for chunk in response.iter_text():
+                self.text += chunk
+                self.begun.set()
+
+
+@pytest.fixture
+def stream(stack):
+    """Return a request in flight."""
+    stream = Stream(stack.url)
+    stream.start()
+    assert stream.begun.wait(10)
+    return stream
+
+
+@pytest.fixture(autouse=True)
+def comes_back(stack):
+    """Wait, after each test, until the site is back on its own backend."""
+    yield
+    until(stack.is_up, "the site is back")
+
+
+def test_stopping_the_app_lets_a_request_in_flight_end(stack, stream, http):
+    stack.stop_app()
+    stream.join(10)
+    assert stream.text.endswith("chunk 7 of 7\n")
+    response = http.get("/")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert len(response.headers.get_list("X-Request-ID")) == 1
+    if stack.kind == "docker":
+        assert stack.inspect("app")["State"]["ExitCode"] == 0
+    stack.start_app()
+
+
+def test_the_site_comes_back_after_a_restart_and_loses_no_request_in_flight(stack, stream):
+    stack.restart_app()
+    until(stack.is_up, "the site is back")
+    stream.join(10)
+    assert stream.text.endswith("chunk 7 of 7\n")
+
+
+def test_the_site_comes_back_after_its_first_process_is_killed(stack):
+    stack.kill_app()
+    until(lambda: stack.inspect("app")["RestartCount"] > 0, "the engine has restarted the app")
+    until(stack.is_up, "the site is back")
+
+
+def test_the_site_comes_back_after_a_reboot(stack):
+    containers = [stack.inspect(service)["Id"] for service in ("nginx", "app")]
+    docker("kill", *containers)
+    docker("start", *containers)  # nginx first: after a reboot nobody keeps the order
+    until(lambda: stack.inspect("nginx")["State"]["Health"]["Status"] == "healthy", "nginx is healthy")
+
+
+def test_the_backend_is_switched_by_one_variable_and_nginx_stays(stack, http):
+    nginx = stack.inspect("nginx")["Id"]
+    [other] = set(BACKENDS) - {stack.backend}
+    stack.up(BACKEND=other)
+    assert http.get("/version").json()["backend"] == other
+    stack.up()
+    assert http.get("/version").json()["backend"] == stack.backend
+    assert stack.inspect("nginx")["Id"] == nginx
+
+
+def test_starting_again_changes_nothing(stack):
+    before = [stack.inspect(service)["Id"] for service in ("nginx", "app")]
+    stack.compose("up", "--detach", "--wait")
+    assert [stack.inspect(service)["Id"] for service in ("nginx", "app")] == before

@@ -1,0 +1,109 @@
+"""The site over HTTP, through nginx: the same from either backend."""
+
+import json
+import re
+
+import pytest
+
+HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize(("path", "text"), [("/", "It serves."), ("/about", "Where to begin"), ("/hello/Zoë%20B", "Hello, Zoë B!")])
+def test_a_page_tells_who_answered(path, text, http, stack):
+    response = http.get(path, headers=HTML)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert text in response.text
+    foot = " ".join(re.sub("<[^>]+>", "", response.text.partition("<footer>")[2]).split())
+    assert re.search(rf"Answered by {stack.backend}, worker \d+ of \w+, release dev, in \d+\.\d\d ms", foot)
+    assert response.headers["X-Request-ID"] in foot
+
+
+def test_every_file_that_a_page_names_is_there(http):
+    types = {"svg": "image/svg+xml", "css": "text/css", "js": "text/javascript"}
+    names = re.findall(r'"(/static/[^"]+)"', http.get("/", headers=HTML).text)
+    assert {name.rpartition(".")[2] for name in names} == types.keys()
+    for name in names:
+        response = http.get(name)
+        assert response.status_code == 200
+        assert response.headers["Content-Type"] == types[name.rpartition(".")[2]]
+        assert response.content
+        assert http.get(name, headers={"If-None-Match": response.headers["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("value", [{"a": [1, None, True]}, "Zoë", [], 1.5, None])
+def test_echo_answers_with_the_same_json(value, http):
+    response = http.post("/echo", content=json.dumps(value), headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
+    assert response.json() == value
+
+
+def test_a_chunked_upload_arrives_whole(http):
+    text = json.dumps({"text": "x" * 100_000}).encode()
+    response = http.post("/echo", content=(text[at : at + 1000] for at in range(0, len(text), 1000)), headers={"Content-Type": "application/json"})
+    assert response.json() == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [(b"{", "application/json", 400), (b"", "application/json", 400), (b"{}", "text/plain", 415), (b"1" * 1_048_577, "application/json", 413)],
+)
+def test_echo_refuses_with_a_reason(content, content_type, status, http):
+    assert http.post("/echo", content=content, headers={"Content-Type": content_type}).status_code == status
+
+
+def test_a_body_as_large_as_the_limit_is_taken(http):
+    text = json.dumps("x" * (1_048_576 - 2))
+    assert http.post("/echo", content=text, headers={"Content-Type": "application/json"}).json() == json.loads(text)
+
+
+def test_stream_arrives_chunk_by_chunk(http):
+    with http.stream("GET", "/stream") as response:
+        chunks = list(response.iter_raw())
+    assert b"".join(chunks).decode().splitlines() == [f"chunk {number} of 7" for number in range(1, 8)]
+    assert len(chunks) == 7
+
+
+def test_health_readiness_and_version(http, stack):
+    assert http.get("/healthz").json() == {"status": "ok"}
+    assert http.get("/readyz").json() == {"status": "ok", "checks": {}}
+    version = http.get("/version").json()
+    assert (version["backend"], version["release"]) == (stack.backend, "dev")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("GET", "/about/", 404), ("PUT", "/about", 405), ("GET", "/echo", 405)])
+def test_an_error_is_answered_as_the_client_asks(method, path, status, http):
+    page = http.request(method, path, headers=HTML)
+    problem = http.request(method, path, headers={"Accept": "application/json"})
+    assert (page.status_code, page.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
+    assert (problem.status_code, problem.headers["Content-Type"]) == (status, "application/problem+json")
+    assert page.headers["X-Request-ID"] in page.text
+    assert problem.json()["request_id"] == problem.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(("path", "allow"), [("/about", "GET, HEAD, OPTIONS"), ("/echo", "OPTIONS, POST")])
+def test_a_wrong_method_and_options_name_the_right_ones(path, allow, http):
+    assert http.delete(path).headers["Allow"] == allow
+    assert (http.options(path).status_code, http.options(path).headers["Allow"]) == (204, allow)
+
+
+def test_head_has_the_headers_of_get_and_no_body(http):
+    get, head = http.get("/healthz"), http.head("/healthz")
+    varying = {"date", "x-request-id"}
+    assert {k: v for k, v in head.headers.items() if k not in varying} == {k: v for k, v in get.headers.items() if k not in varying}
+    assert head.content == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("HEAD", "/"), ("GET", "/nope"), ("PUT", "/"), ("GET", "/static/style.css"), ("GET", "/static/nope"), ("GET", "/%"), ("GET", "/stream")],
+)
+def test_every_answer_has_one_request_id_of_its_own(method, path, http):
+    ids = [http.request(method, path, headers={"X-Request-ID": "the-clients"}).headers.get_list("X-Request-ID") for _ in range(2)]
+    assert [len(found) for found in ids] == [1, 1]
+    assert ids[0] != ids[1]
+    assert all(re.fullmatch("[0-9a-f]{32}", found[0]) for found in ids)
+
+
+def test_a_long_header_and_a_long_path_reach_the_app(http):
+    assert http.get("/healthz", headers={"Cookie": "x" * 8000}).status_code == 200
+    assert "y" * 8000 in http.get("/hello/" + "y" * 8000, headers=HTML).text

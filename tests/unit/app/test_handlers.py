@@ -1,0 +1,88 @@
+"""The whole application in process: every route, through the whole chain."""
+
+import json
+
+import pytest
+
+from app.handlers import health
+from app.settings import settings
+from app.wsgi import application
+from tests.wsgi import call
+
+JSON = {"CONTENT_TYPE": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [("/", "It serves."), ("/about", "Where to begin"), ("/hello/Zoë", "Hello, Zoë!"), ("/hello/<b>", "Hello, &lt;b&gt;!")],
+)
+def test_a_page_says_what_it_is_and_who_answered(path, text):
+    answer = call(application, path, HTTP_X_REQUEST_ID="the-id")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    for part in (text, settings.backend, settings.release, "the-id", " ms</strong>"):
+        assert part in answer.text
+
+
+@pytest.mark.parametrize(
+    "value", [{}, [], None, True, 0, 1.5, "Zoë", "\ud800", {"a": [{"b": None}]}, 10**400], ids=lambda value: repr(value)[:20]
+)
+def test_echo_answers_with_the_same_json(value):
+    answer = call(application, "/echo", "POST", json.dumps(value).encode(), **JSON)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    assert json.loads(answer.body) == value
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"{'a': 1}", b"nul", b"\xff", b'{"a": NaN}', b"1e999", b"[" * 100_000], ids=lambda body: repr(body[:12])
+)
+def test_echo_refuses_what_is_not_json_with_a_reason(body):
+    answer = call(application, "/echo", "POST", body, **JSON)
+    assert answer.status == 400
+    assert json.loads(answer.body)["detail"].startswith("The body is not JSON: ")
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
+def test_echo_refuses_another_type(content_type):
+    assert call(application, "/echo", "POST", b"{}", CONTENT_TYPE=content_type).status == 415
+
+
+def test_echo_takes_parameters_of_the_type():
+    assert call(application, "/echo", "POST", b"{}", CONTENT_TYPE="Application/JSON; charset=utf-8").status == 200
+
+
+def test_echo_takes_as_much_as_the_limit_and_no_more():
+    text = b'"' + b"x" * (settings.max_body_bytes - 2) + b'"'
+    assert call(application, "/echo", "POST", text, **JSON).status == 200
+    answer = call(application, "/echo", "POST", text + b" ", **JSON)
+    assert answer.status == 413
+    assert str(settings.max_body_bytes) in json.loads(answer.body)["detail"]
+
+
+def test_stream_comes_in_chunks(monkeypatch):
+    monkeypatch.setattr("app.handlers.api.CHUNK_INTERVAL", 0)
+    answer = call(application, "/stream")
+    assert answer.text.splitlines() == [f"chunk {number} of 7" for number in range(1, 8)]
+    assert "Content-Length" not in answer.headers
+
+
+def test_health_and_readiness():
+    assert json.loads(call(application, "/healthz").body) == {"status": "ok"}
+    assert json.loads(call(application, "/readyz").body) == {"status": "ok", "checks": {}}
+
+
+def test_a_check_that_does_not_hold_makes_it_not_ready(monkeypatch):
+    monkeypatch.setitem(health.CHECKS, "database", lambda: False)
+    answer = call(application, "/readyz")
+    assert (answer.status, json.loads(answer.body)) == (503, {"status": "unavailable", "checks": {"database": False}})
+
+
+def test_version_says_who_answers():
+    answer = json.loads(call(application, "/version").body)
+    assert answer.keys() == {"release", "backend", "instance", "worker"}
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("PUT", "/", 405), ("GET", "/echo", 405)])
+def test_every_answer_has_a_request_id(method, path, status):
+    answer = call(application, path, method)
+    assert answer.status == status
+    assert answer.headers["X-Request-ID"] == json.loads(answer.body)["request_id"]

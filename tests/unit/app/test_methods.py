@@ -1,0 +1,76 @@
+"""Picking a handler by method: HEAD, OPTIONS and the methods that a route does not have."""
+
+import pytest
+
+from app.methods import by_method
+from tests.wsgi import call
+
+
+def page(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "4")])
+    return [b"page"]
+
+
+def lazy(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"page"
+
+
+def test_each_method_has_its_handler():
+    application = by_method({"GET": page, "POST": lazy})
+    assert call(application).headers["Content-Length"] == "4"
+    assert "Content-Length" not in call(application, method="POST").headers
+
+
+@pytest.mark.parametrize("handler", [page, lazy])
+def test_head_has_the_headers_of_get_and_no_body(handler):
+    get, head = (call(by_method({"GET": handler}), method=method) for method in ("GET", "HEAD"))
+    assert head.headers.items() == get.headers.items()
+    assert (get.body, head.body) == (b"page", b"")
+
+
+def test_head_closes_what_get_returned():
+    closed = []
+
+    class Body:
+        def __iter__(self):
+            yield b"page"
+
+        def close(self):
+            closed.append(True)
+
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Body()
+
+    call(by_method({"GET": handler}), method="HEAD")
+    assert closed == [True]
+
+
+def test_head_drops_what_get_writes():
+    def handler(environ, start_response):
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        write(b"page")
+        return []
+
+    assert call(by_method({"GET": handler}), method="HEAD").body == b""
+
+
+def test_a_route_may_answer_head_and_options_itself():
+    application = by_method({"GET": page, "HEAD": page, "OPTIONS": page})
+    assert call(application, method="OPTIONS").body == b"page"
+
+
+def test_options_names_the_methods():
+    answer = call(by_method({"GET": page, "POST": page}), method="OPTIONS")
+    assert (answer.status, answer.headers["Allow"]) == (204, "GET, HEAD, OPTIONS, POST")
+
+
+def test_another_method_is_405_and_names_the_methods():
+    answer = call(by_method({"POST": page}))
+    assert (answer.status, answer.headers["Allow"]) == (405, "OPTIONS, POST")
+
+
+def test_a_method_that_http_does_not_have_is_refused():
+    with pytest.raises(ValueError, match="'get'"):
+        by_method({"get": page})

@@ -1,0 +1,161 @@
+"""The middleware: request ids, and handlers that fail."""
+
+import io
+import sys
+from wsgiref.util import FileWrapper
+
+import pytest
+
+from app.middleware.errors import errors
+from app.middleware.request_id import request_id
+from tests.wsgi import call
+
+
+def echo_id(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["HTTP_X_REQUEST_ID"].encode()]
+
+
+def test_the_request_id_that_nginx_made_is_kept():
+    answer = call(request_id(echo_id), HTTP_X_REQUEST_ID="0123-abc")
+    assert (answer.text, answer.headers["X-Request-ID"]) == ("0123-abc", "0123-abc")
+
+
+@pytest.mark.parametrize("sent", [None, "", "a b", "a\tb", "<script>", "x" * 129, "ü"])
+def test_a_request_without_an_acceptable_id_gets_one_of_its_own(sent):
+    environ = {} if sent is None else {"HTTP_X_REQUEST_ID": sent}
+    first, second = (call(request_id(echo_id), **environ).headers["X-Request-ID"] for _ in range(2))
+    assert len(first) == len(second) == 32
+    assert first != second != sent
+
+
+def plain(body):
+    """Return a handler that answers with `body`."""
+
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return body
+
+    return handler
+
+
+def fails(environ, start_response):
+    raise LookupError("a secret")
+
+
+def fails_after_starting(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    raise LookupError("a secret")
+
+
+def fails_before_its_first_chunk(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    raise LookupError("a secret")
+    yield b""
+
+
+@pytest.mark.parametrize("handler", [fails, fails_after_starting, fails_before_its_first_chunk])
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_a_failure_is_500_and_tells_nothing(handler, accept, caplog):
+    answer = call(errors(handler), "/path", HTTP_ACCEPT=accept, HTTP_X_REQUEST_ID="the-id")
+    assert answer.status == 500
+    assert "the-id" in answer.text
+    assert "secret" not in answer.text
+    assert "LookupError" not in answer.text
+    [record] = caplog.records
+    assert record.getMessage() == "GET /path failed, request the-id"
+    assert "LookupError: a secret" in record.exc_text or "a secret" in str(record.exc_info[1])
+
+
+def test_a_failure_after_the_first_chunk_ends_the_response(caplog):
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield b"chunk"
+        raise LookupError("a secret")
+
+    with pytest.raises(LookupError):
+        call(errors(handler))
+    assert len(caplog.records) == 1
+
+
+def test_a_generator_is_closed_once_and_stays_lazy():
+    seen = []
+
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        try:
+            yield b"one"
+            seen.append("went on")
+            yield b"two"
+        finally:
+            seen.append("closed")
+
+    body = errors(handler)({"REQUEST_METHOD": "GET"}, lambda *arguments: None)
+    assert next(iter(body)) == b"one"
+    body.close()
+    assert seen == ["closed"]
+
+
+def test_a_body_that_is_whole_or_a_file_is_handed_on_untouched():
+    for body in ([b"one"], (b"one",), FileWrapper(io.BytesIO(b"one"))):
+        handler = plain(body)
+        environ = {"wsgi.file_wrapper": FileWrapper}
+        assert errors(handler)(environ, lambda *arguments: None) is body
+
+
+def test_the_response_begins_with_its_first_chunk():
+    begun = []
+
+    def handler(environ, start_response):
+        start_response("200 OK", [])
+        yield b"chunk"
+
+    chunks = iter(errors(handler)({"REQUEST_METHOD": "GET"}, lambda *arguments: begun.append(arguments)))
+    assert begun == []
+    next(chunks)
+    assert begun == [("200 OK", [])]
+
+
+def test_a_handler_may_use_the_legacy_write():
+    def handler(environ, start_response):
+        write = start_response("200 OK", [("Content-Type", "text/plain")])
+        write(b"one ")
+        return [b"two"]
+
+    assert call(errors(handler)).body == b"one two"
+
+
+def test_a_handler_may_change_its_mind_with_exc_info():
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        try:
+            raise LookupError
+        except LookupError:
+            start_response("404 Not Found", [("Content-Type", "text/plain")], sys.exc_info())
+        return [b"nothing"]
+
+    assert call(errors(handler)).status == 404
+
+
+def test_exc_info_is_raised_again_once_the_response_has_begun():
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield b"chunk"
+        try:
+            raise LookupError("too late")
+        except LookupError:
+            start_response("500 Internal Server Error", [("Content-Type", "text/plain")], sys.exc_info())
+
+    with pytest.raises(LookupError, match="too late"):
+        call(errors(handler))
+
+
+@pytest.mark.parametrize("calls", [0, 2])
+def test_start_response_called_never_or_twice_is_a_failure(calls, caplog):
+    def handler(environ, start_response):
+        for _ in range(calls):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"one"]
+
+    assert call(errors(handler)).status == 500
+    assert "start_response was" in caplog.text

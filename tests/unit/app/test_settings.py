@@ -1,0 +1,30 @@
+"""Settings: their defaults, and refusals that name variable, value and what is allowed."""
+
+import pytest
+
+from app.settings import Settings, read
+from app.variables import SettingError
+
+
+@pytest.mark.parametrize("environ", [{}, {"LOG_LEVEL": "", "MAX_BODY_BYTES": "", "BACKEND": "", "RELEASE": ""}])
+def test_what_is_unset_or_empty_has_its_default(environ):
+    assert read(environ) == Settings()
+
+
+def test_what_is_set_is_taken():
+    environ = {"LOG_LEVEL": "debug", "MAX_BODY_BYTES": "10", "BACKEND": "uwsgi", "RELEASE": "7"}
+    assert read(environ) == Settings(backend="uwsgi", release="7", log_level="debug", max_body_bytes=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("LOG_LEVEL", "loud", "one of debug, info, warning, error, critical"),
+        ("LOG_LEVEL", "INFO", "one of debug"),
+        *(("MAX_BODY_BYTES", value, "a whole number from 1 to") for value in ("0", "-1", "1.5", " 1", "1_0", "1m", "१", "9" * 20)),
+    ],
+)
+def test_what_is_not_allowed_is_refused_by_name_and_value(name, value, allowed):
+    with pytest.raises(SettingError) as refusal:
+        read({name: value})
+    assert str(refusal.value).startswith(f"{name} is {value!r}: it must be {allowed}")

@@ -1,0 +1,108 @@
+"""The switch: who takes live.sock, and when."""
+
+import os
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from deploy import live
+
+
+@contextmanager
+def server(path, answer=b"HTTP/1.1 200 OK\r\n\r\n"):
+    """Listen at `path`, giving every request the same answer, or none where it is None."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    if connection.recv(1024):
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        if answer is not None:
+            thread.start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return a folder for sockets, in which the container that runs the test is called `mine`."""
+    monkeypatch.setenv("LISTEN", f"unix:{tmp_path}/mine.sock")
+    monkeypatch.setattr("deploy.live.TIMEOUT", 0.2)
+    return tmp_path
+
+
+def run(word, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["live", word])
+    live.main()
+
+
+def is_live(folder):
+    return os.readlink(folder / "live.sock")
+
+
+def test_the_first_to_be_ready_takes_what_is_nobodys(folder, monkeypatch):
+    with server(folder / "mine.sock"):
+        run("check", monkeypatch)
+    assert is_live(folder) == "mine.sock"
+    assert sorted(os.listdir(folder)) == ["live.sock", "mine.sock"]
+
+
+def test_a_check_takes_over_from_the_dead(folder, monkeypatch):
+    os.symlink("gone.sock", folder / "live.sock")
+    with server(folder / "mine.sock"):
+        run("check", monkeypatch)
+    assert is_live(folder) == "mine.sock"
+
+
+def test_a_check_leaves_the_living_alone_and_a_promotion_does_not(folder, monkeypatch):
+    os.symlink("other.sock", folder / "live.sock")
+    with server(folder / "mine.sock"), server(folder / "other.sock"):
+        run("check", monkeypatch)
+        assert is_live(folder) == "other.sock"
+        run("promote", monkeypatch)
+        assert is_live(folder) == "mine.sock"
+
+
+def test_one_that_is_too_busy_to_answer_is_not_dead(folder, monkeypatch):
+    os.symlink("busy.sock", folder / "live.sock")
+    with server(folder / "mine.sock"), server(folder / "busy.sock", answer=None):
+        run("check", monkeypatch)
+    assert is_live(folder) == "busy.sock"
+
+
+@pytest.mark.parametrize("word", ["check", "promote"])
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"", b"nonsense", None])
+def test_one_that_is_not_ready_takes_nothing(word, answer, folder, monkeypatch):
+    with server(folder / "mine.sock", answer), pytest.raises(SystemExit, match="no answer that it is ready from unix:"):
+        run(word, monkeypatch)
+    assert not os.path.lexists(folder / "live.sock")
+
+
+def test_on_tcp_nothing_is_switched(folder, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("LISTEN", f"127.0.0.1:{listener.getsockname()[1]}")
+
+        def answer():
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        run("check", monkeypatch)
+    assert os.listdir(folder) == []
+
+
+def test_another_word_is_refused(monkeypatch):
+    with pytest.raises(SystemExit, match="usage: "):
+        run("demote", monkeypatch)
