@@ -1,0 +1,12 @@
+#!/bin/sh
+# Fills the templates in with those variables that are set and match the filter, as the public image's entrypoint does.
+set -eu
+if [ "${1:-}" = nginx ]; then
+  output=${NGINX_ENVSUBST_OUTPUT_DIR:-/etc/nginx/conf.d}
+  # shellcheck disable=SC2016 # envsubst takes the names with their dollars
+  names=$(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p' | grep -E "${NGINX_ENVSUBST_FILTER:-}" | sed 's/.*/${&}/' | tr '\n' ' ')
+  for template in /etc/nginx/templates/*.template; do
+    envsubst "$names" <"$template" >"$output/$(basename "$template" .template)"
+  done
+fi
+exec "$@"

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Sees to it that this machine has what the arguments name, for `make`: venv, headers (to build uWSGI with), nginx.
+# What is missing it installs with apt, where root or sudo allows that, and says so first; else it says what to install.
+set -euo pipefail
+
+python=${PYTHON:-python3}
+
+has() {
+  case $1 in
+    venv) "$python" -c 'import ensurepip, venv' ;;
+    headers) command -v cc && test -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ;;
+    nginx) PATH=$PATH:/usr/sbin command -v nginx ;;
+  esac >/dev/null 2>&1
+}
+
+packages() {
+  local version
+  version=$("$python" -c 'import sys; print("python{}.{}".format(*sys.version_info))')
+  case $1 in
+    venv) echo "$version-venv" ;;
+    headers) echo "$version-dev gcc libc6-dev" ;;
+    nginx) echo nginx-light ;;
+  esac
+}
+
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+  echo "$python is not Python 3.11 or newer: install one, and name it with PYTHON=python3.12 make ..." >&2
+  exit 1
+fi
+
+missing=()
+for need in "$@"; do
+  has "$need" || read -ra missing <<<"${missing[*]} $(packages "$need")"
+done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+as_root=()
+[[ $EUID -eq 0 ]] || as_root=(sudo --non-interactive)
+if ! command -v apt-get >/dev/null || { [[ $EUID -ne 0 ]] && ! sudo --non-interactive true 2>/dev/null; }; then
+  echo "This needs what Debian calls ${missing[*]}: install it with your system's package manager, and try again." >&2
+  exit 1
+fi
+echo "Installing ${missing[*]} with apt-get"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update --quiet=2
+"${as_root[@]}" apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}" >/dev/null
+
+for need in "$@"; do
+  has "$need" || { echo "${missing[*]} is installed, and this still does not find '$need': is $python Debian's own?" >&2; exit 1; }
+done
