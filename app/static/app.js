@@ -19,6 +19,7 @@ async function ask() {
       const who = [backend, release, worker].join("\n");
       answers.set(who, (answers.get(who) ?? 0) + 1);
     }
+    section.querySelector("table").hidden = false;
     rows.replaceChildren(...[...answers].map(([who, count]) => row([...who.split("\n"), count])));
     status.textContent = `${TIMES} answers, ${((performance.now() - started) / TIMES).toFixed(1)} ms each.`;
   } catch (error) {

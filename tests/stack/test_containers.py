@@ -112,10 +112,13 @@ def test_a_bad_setting_stops_the_start_with_one_sentence(setting, stack):
 
 def test_an_unknown_backend_fails_at_once():
     other = ComposeStack("gunicorn", name="-unknown")
-    ended = other.compose("up", "--detach", check=False, BACKEND="guincorn")
-    assert ended.returncode != 0
-    assert 'target stage "guincorn" could not be found' in ended.stderr
-    assert other.compose("ps", "--all", "--quiet").stdout == ""
+    try:
+        ended = other.compose("up", "--detach", check=False, BACKEND="guincorn")
+        assert ended.returncode != 0
+        assert 'target stage "guincorn" could not be found' in ended.stderr
+        assert other.compose("ps", "--all", "--quiet").stdout == ""
+    finally:
+        other.down()
 
 
 def with_wsgi_module(folder, text):
