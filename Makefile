@@ -1,35 +1,53 @@
-# `make help` lists the commands. Each sets up what it needs.
+# `make help` lists the commands. Each installs what it needs: into .venv, or, where it is the system's, with apt.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 export PYTHON ?= python3
+# Here, too, .env is asked only for what the environment and the command line do not say.
+export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help test test-unit lock clean
+.PHONY: help local dev test test-unit lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The virtual environment, made anew when its lock file changes.
-.venv/dev: requirements/dev.txt
-	deploy/require.sh venv
-	$(PYTHON) -m venv --clear .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
-	touch $@
+local: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## Run the stack without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
+	@deploy/require.sh nginx
+	@exec .venv/bin/python -m deploy.local
 
-test: .venv/dev ## Run all tests: in process, and over HTTP against both backends
-	.venv/bin/pytest
+dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and edits are served at once, with tracebacks in the browser
+	@deploy/require.sh nginx
+	@exec .venv/bin/python -m deploy.dev
 
-test-unit: .venv/dev ## Run the tests in process only
-	.venv/bin/pytest tests/unit
+# What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
+test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
+	@deploy/require.sh nginx || true
+	@$(MAKE) --no-print-directory .venv/uwsgi || true
+	@.venv/bin/pytest
 
-lock: .venv/dev ## Write requirements/*.txt anew from pyproject.toml
+test-unit: .venv/test ## Run the tests in process only
+	@.venv/bin/pytest tests/unit
+
+.venv/bin/python:
+	@deploy/require.sh venv
+	$(PYTHON) -m venv .venv
+
+# .venv/GROUP: requirements/GROUP.txt is installed.
+.venv/%: requirements/%.txt | .venv/bin/python
+	@$(if $(filter uwsgi,$*),deploy/require.sh headers)
+	UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false" \
+	  .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+lock: .venv/test ## Write requirements/*.txt anew from pyproject.toml
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
-	for group in gunicorn uwsgi loadtest dev; do \
+	for group in gunicorn uwsgi loadtest local test lint; do \
 	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --custom-compile-command 'make lock' pyproject.toml --group $$group --output-file requirements/$$group.txt; \
 	done
 
-clean: ## Remove the virtual environment and caches
-	rm -rf .venv .*_cache
+clean: ## Remove the virtual environment and what the tools have left
+	rm -rf .venv .local .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

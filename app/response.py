@@ -49,6 +49,11 @@ def error(
     return whole(start_response, content, content_type, status, [*headers, ("Vary", "Accept")])
 
 
+def not_found(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Answer that there is nothing at this path: the handler of all paths that have no other."""
+    return error(environ, start_response, HTTPStatus.NOT_FOUND)
+
+
 def whole(
     start_response: StartResponse,
     content: bytes,

@@ -12,12 +12,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import NamedTuple, NoReturn
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.methods import by_method
-from app.response import error
+from app.response import not_found
 
 Target = WSGIApplication | Mapping[str, WSGIApplication]
 
@@ -55,9 +54,7 @@ def router(routes: Mapping[str, Target]) -> WSGIApplication:
 
     def route_request(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO") or "/"
-        application = exact.get(path) or find(tree, path, environ)
-        if application is None:
-            return error(environ, start_response, HTTPStatus.NOT_FOUND)
+        application = exact.get(path) or find(tree, path, environ) or not_found
         return application(environ, start_response)
 
     return route_request

@@ -1,9 +1,11 @@
 """The table of contents: every route, every middleware, and the WSGI application made of them."""
 
 import logging
+from collections.abc import Callable, Sequence
 from functools import reduce
+from wsgiref.types import WSGIApplication
 
-from app.handlers import api, health, pages
+from app.handlers import api, health, pages, static
 from app.middleware.errors import errors
 from app.middleware.request_id import request_id
 from app.router import router
@@ -18,6 +20,7 @@ ROUTES = {
     "/version": {"GET": health.version},
     "/healthz": {"GET": health.alive},
     "/readyz": {"GET": health.ready},
+    "/static/*": static.files,
 }
 
 # The first one listed is the outermost: it sees the request first and the response last.
@@ -28,4 +31,10 @@ MIDDLEWARES = [
 
 logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
-application = reduce(lambda handler, middleware: middleware(handler), reversed(MIDDLEWARES), router(ROUTES))
+
+def chain(middlewares: Sequence[Callable[[WSGIApplication], WSGIApplication]], handler: WSGIApplication) -> WSGIApplication:
+    """Return the application that sends each request through the middlewares to the handler."""
+    return reduce(lambda inner, middleware: middleware(inner), reversed(middlewares), handler)
+
+
+application = chain(MIDDLEWARES, router(ROUTES))

@@ -17,7 +17,7 @@ from deploy.live import UNIX, own_address
 from deploy.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
-MODULE, CALLABLE = "app.wsgi", "application"
+APPLICATION = "app.wsgi:application"
 BACKENDS = ("gunicorn", "uwsgi")
 
 
@@ -35,19 +35,20 @@ def check() -> list[str]:
 
     It is imported here because a server would say so once for each worker, and gunicorn would try for ever.
     """
+    module, _, name = APPLICATION.partition(":")
     try:
         arguments = command(os.environ)
-        getattr(importlib.import_module(MODULE), CALLABLE)
+        getattr(importlib.import_module(module), name)
     except SettingError as error:
         print(f"serve: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
     except BaseException as error:  # SystemExit too: a module that exits is a module that cannot be imported
         sys.excepthook(*sys.exc_info())
-        sys.exit(f"serve: {MODULE}:{CALLABLE} cannot be imported: {error!r}")
+        sys.exit(f"serve: {APPLICATION} cannot be imported: {error!r}")
     return arguments
 
 
-def command(environ: Mapping[str, str]) -> list[str]:
+def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
     """Return the server's command line for these settings; raise SettingError for one that is not allowed."""
     backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
     workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
@@ -58,9 +59,9 @@ def command(environ: Mapping[str, str]) -> list[str]:
     if backend == "gunicorn":
         server = ["gunicorn", "--config", f"{HERE}/gunicorn.conf.py", "--bind", listen, "--workers", f"{workers}"]
         # A worker takes no more connections than it has threads: the rest wait for whichever worker is free first.
-        return [*server, "--threads", f"{threads}", "--worker-connections", f"{threads}", f"{MODULE}:{CALLABLE}"]
+        return [*server, "--threads", f"{threads}", "--worker-connections", f"{threads}", application]
     server = ["uwsgi", "--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX), "--processes", f"{workers}"]
-    return [*server, "--threads", f"{threads}", "--virtualenv", sys.prefix, "--module", f"{MODULE}:{CALLABLE}"]
+    return [*server, "--threads", f"{threads}", "--virtualenv", sys.prefix, "--module", application]
 
 
 if __name__ == "__main__":

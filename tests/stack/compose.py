@@ -2,16 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
 
-ROOT = Path(__file__).parents[2]
+from tests.stack.waiting import ROOT, free_port, until
+
 PYTHON_IMAGE = "python:3.14-slim-trixie"
 
 
@@ -24,21 +21,6 @@ def has_engine() -> bool:
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def until(holds: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Wait until `holds()`; fail the test where it does not within the time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
 
 
 class ComposeStack:
@@ -97,9 +79,13 @@ class ComposeStack:
         self.compose("restart", "app")
 
     def kill_app(self) -> None:
-        """End the first process of the app as the kernel would: the engine must not know that it was meant."""
+        """End the first process of the app as the kernel would, and wait until the engine has started another.
+
+        Not by `docker kill`: the engine must not know that it was meant.
+        """
         kill = f"import os; os.kill({self.inspect('app')['State']['Pid']}, 9)"
         docker("run", "--rm", "--pid=host", "--network=none", "--cap-add=KILL", PYTHON_IMAGE, "python3", "-c", kill)
+        until(lambda: self.inspect("app")["RestartCount"] > 0, "the engine has started the app again")
 
     def is_up(self) -> bool:
         """Tell whether the app answers through nginx."""

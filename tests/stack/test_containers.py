@@ -5,7 +5,10 @@ import json
 import httpx
 import pytest
 
-from tests.stack.compose import ROOT, ComposeStack, docker
+from tests.stack.compose import ComposeStack, docker
+from tests.stack.waiting import ROOT
+
+pytestmark = pytest.mark.kind("docker")
 
 SERVICES = ["app", "nginx", "locust-web"]
 
@@ -110,7 +113,7 @@ def test_a_bad_setting_stops_the_start_with_one_sentence(setting, stack):
         other.down()
 
 
-def test_an_unknown_backend_fails_at_once():
+def test_an_unknown_backend_fails_at_once(stack):
     other = ComposeStack("gunicorn", name="-unknown")
     try:
         ended = other.compose("up", "--detach", check=False, BACKEND="guincorn")
@@ -127,6 +130,12 @@ def with_wsgi_module(folder, text):
     (folder / "wsgi.py").chmod(0o644)
     volumes = {"volumes": [f"{folder}/wsgi.py:/srv/app/wsgi.py:ro"]}
     return json.dumps({"services": {"app": volumes, "assets": volumes}})
+
+
+def test_no_image_can_show_a_traceback_in_the_browser(stack):
+    for module in ("deploy.dev", "deploy.local"):
+        ended = stack.execute("app", "python", "-c", f"import {module}")
+        assert f"No module named '{module}'" in ended.stderr
 
 
 def test_an_app_that_cannot_be_imported_never_becomes_live(stack, tmp_path_factory):

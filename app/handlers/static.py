@@ -1,0 +1,11 @@
+"""The static files, for a server without nginx in front: in production nginx answers for /static/ before we are asked."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from werkzeug.middleware.shared_data import SharedDataMiddleware
+
+from app.response import not_found
+
+files = SharedDataMiddleware(not_found, {"/": str(Path(__file__).parents[1] / "static")}, cache=False)

@@ -1,0 +1,79 @@
+"""`make local`: the stack as plain processes on this machine, with the containers' own launcher and configuration.
+
+One thing is simpler than in containers: nothing is handed over, so the app listens at live.sock itself.
+"""
+
+import os
+import re
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from app.variables import SettingError, choice, integer
+from deploy.serve import BACKENDS, check
+
+ROOT = Path(__file__).parent.parent
+
+
+def main(launcher: str = "deploy.serve") -> None:
+    """Replace this process by supervisord, which runs nginx and `launcher`; exit with one sentence where it cannot."""
+    os.chdir(ROOT)
+    # As Compose does it: the environment comes before .env.
+    os.environ.update({key: value or "" for key, value in dotenv_values(".env").items() if key not in os.environ})
+    os.environ["PATH"] = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
+    try:
+        backend = choice(os.environ, "BACKEND", "gunicorn", BACKENDS)
+        require(backend, f"`make local BACKEND={backend}` installs it")
+        require("nginx", "it is Debian's package nginx-light")
+        require("setpriv", "it is part of util-linux, and so of Linux only")
+        bind, port = site_address()
+    except SettingError as error:
+        sys.exit(f"local: {error}")
+    run_dir = Path(".local", str(port))
+    os.environ.update(
+        BACKEND=backend,
+        LISTEN=f"unix:{run_dir}/run/live.sock",
+        NGINX_LISTEN=f"{bind}:{port}",
+        NGINX_USER="user root;" if os.geteuid() == 0 else "",  # or its workers could not look into a clone below /root
+        RUN_DIR=str(run_dir.absolute()),
+        LAUNCHER=launcher,
+    )
+    check()
+    lay_out(run_dir)
+    print(f"local: {backend} behind nginx, http://{'localhost' if bind == '127.0.0.1' else bind}:{port} (Ctrl-C stops it)", flush=True)
+    os.execvp("supervisord", ["supervisord", "--configuration", "deploy/supervisord.conf"])
+
+
+def require(command: str, remedy: str) -> None:
+    """Raise SettingError, with the remedy, unless the command is on the PATH."""
+    if not shutil.which(command):
+        raise SettingError(f"{command} is not installed: {remedy}")
+
+
+def site_address() -> tuple[str, int]:
+    """Return the address and the port to serve the site at; raise SettingError where they are not to be had."""
+    bind = os.environ.get("HTTP_BIND") or "127.0.0.1"
+    port = integer(os.environ, "HTTP_PORT", 8080, 1, 65535)
+    try:
+        socket.create_server((bind, port)).close()
+    except OSError as error:
+        raise SettingError(f"HTTP_BIND is {bind!r} and HTTP_PORT is {port}: {error.strerror}; set another one") from error
+    return bind, port
+
+
+def lay_out(run_dir: Path) -> None:
+    """Make the folder that nginx is started in anew: its configuration, the static files, a place for the socket."""
+    shutil.rmtree(run_dir, ignore_errors=True)
+    (run_dir / "run").mkdir(parents=True)
+    (run_dir / "static").symlink_to(ROOT / "app" / "static")
+    for template in (ROOT / "nginx").glob("*.template"):
+        # What the container's entrypoint does with envsubst.
+        text = re.sub(r"\$\{(NGINX_\w+)\}", lambda match: os.environ[match[1]], template.read_text())
+        (run_dir / template.stem).write_text(text)
+
+
+if __name__ == "__main__":
+    main()
