@@ -25,7 +25,7 @@ dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and e
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
 	@deploy/require.sh nginx || true
 	@$(MAKE) --no-print-directory .venv/uwsgi || true
-	@.venv/bin/pytest
+	@.venv/bin/pytest --numprocesses 4 --dist loadgroup
 
 test-unit: .venv/test ## Run the tests in process only
 	@.venv/bin/pytest tests/unit
@@ -40,6 +40,22 @@ test-unit: .venv/test ## Run the tests in process only
 	UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false" \
 	  .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
+
+lint: .venv/lint ## Run all linters; none may find anything
+	.venv/bin/ruff format --quiet --check --diff .
+	.venv/bin/ruff check --quiet .
+	.venv/bin/mypy
+	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh
+	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
+	.venv/bin/compose-lint check --fail-on low docker-compose.yml
+	NGINX_LISTEN=8080 .venv/bin/python -c 'from pathlib import Path; from deploy import local; local.lay_out(Path(".local/lint"))'
+	.venv/bin/gixy .local/lint/nginx.conf
+	.venv/bin/zizmor --quiet --offline --persona pedantic --strict-collection .
+	@if docker buildx version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then \
+	  for target in gunicorn uwsgi nginx loadtest; do docker build --quiet --check --target $$target .; done; \
+	else \
+	  echo "not run: docker build --check, for want of a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \
+	fi
 
 lock: .venv/test ## Write requirements/*.txt anew from pyproject.toml
 	.venv/bin/pip install --quiet --disable-pip-version-check uv

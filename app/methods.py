@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def by_method(methods: Mapping[str, WSGIApplication]) -> WSGIApplication:
-    """Return the application that picks by REQUEST_METHOD (RFC 9110, 9.3 and 15.5.6); raise ValueError for an unknown method."""
+    """Return the application that picks by REQUEST_METHOD (RFC 9110, 9.3); raise ValueError for an unknown method."""
     table = {str(HTTPMethod(name)): handler for name, handler in methods.items()}
     if "GET" in table:
         table.setdefault("HEAD", head(table["GET"]))
@@ -38,7 +38,7 @@ def head(get: WSGIApplication) -> WSGIApplication:
     def headers_only(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
             start_response(status, headers, exc_info)
-            return lambda data: None
+            return lambda _: None
 
         body = get(environ, start)
         try:

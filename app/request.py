@@ -2,15 +2,15 @@
 
 from wsgiref.types import WSGIEnvironment
 
-from werkzeug.http import parse_accept_header, parse_options_header
 from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header, parse_options_header
 from werkzeug.wsgi import get_input_stream
 
 from app.settings import settings
 
 
 def body(environ: WSGIEnvironment) -> bytes:
-    """Return the whole request body, chunked or not; raise werkzeug's RequestEntityTooLarge past settings.max_body_bytes."""
+    """Return the whole request body, chunked or not; raise RequestEntityTooLarge past settings.max_body_bytes."""
     return get_input_stream(environ, max_content_length=settings.max_body_bytes).read()
 
 

@@ -3,7 +3,6 @@
 import json as jsonlib
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from app.page import render
@@ -17,12 +16,14 @@ def html(start_response: StartResponse, page: str, status: HTTPStatus = HTTPStat
     return whole(start_response, page.encode(), "text/html; charset=utf-8", status)
 
 
-def json(start_response: StartResponse, value: Any, status: HTTPStatus = HTTPStatus.OK) -> list[bytes]:
+def json(start_response: StartResponse, value: object, status: HTTPStatus = HTTPStatus.OK) -> list[bytes]:
     """Begin a JSON response (RFC 8259) and return its body; raise TypeError or ValueError for what JSON cannot say."""
     return whole(start_response, dump(value), "application/json", status)
 
 
-def empty(start_response: StartResponse, status: HTTPStatus = HTTPStatus.NO_CONTENT, headers: Iterable[tuple[str, str]] = ()) -> list[bytes]:
+def empty(
+    start_response: StartResponse, status: HTTPStatus = HTTPStatus.NO_CONTENT, headers: Iterable[tuple[str, str]] = ()
+) -> list[bytes]:
     """Begin a response that has no body."""
     start_response(status_line(status), [*headers])
     return []
@@ -67,8 +68,8 @@ def whole(
     return [content]
 
 
-def dump(value: Any) -> bytes:
-    """Return `value` as JSON (RFC 8259), in ASCII; raise ValueError for NaN and the infinities, which JSON cannot say."""
+def dump(value: object) -> bytes:
+    """Return `value` as JSON (RFC 8259), in ASCII; raise ValueError for NaN and infinity, which JSON cannot say."""
     return jsonlib.dumps(value, allow_nan=False).encode()
 
 

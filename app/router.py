@@ -5,7 +5,7 @@
     "/admin/*"          "/admin" and all below it, with SCRIPT_NAME and PATH_INFO moved as PEP 3333 says
 
 Routes never compete: two that can match the same path are refused when the table is read. So the order of the table
-means nothing, and a path is found along one way down the tree: one dict look-up a segment, however many routes there are.
+means nothing, and a path is found on one way down a tree: one dict look-up a segment, however many routes there are.
 """
 
 import re
@@ -61,7 +61,7 @@ def router(routes: Mapping[str, Target]) -> WSGIApplication:
 
 
 def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
-    """Return the application for `path`, having put into `environ` what it needs of it: its arguments, or its mount point."""
+    """Return the application for `path`, or None; put the path's arguments and mount point into `environ`."""
     segments = path[1:].split("/")
     depth = 0
     while depth < len(segments) and not node.is_mount:
@@ -89,7 +89,7 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
 
 
 def build(routes: list[Route], depth: int = 0) -> Node:
-    """Return the tree of all that `routes`, alike in their first `depth` segments, can match; raise RouteError for a conflict."""
+    """Return the tree of `routes`, which are alike in their first `depth` segments; raise RouteError for a conflict."""
     ends: list[Route] = []
     parameters: list[Route] = []
     literals: dict[str, list[Route]] = defaultdict(list)
@@ -105,7 +105,7 @@ def build(routes: list[Route], depth: int = 0) -> Node:
         conflict(ends[0], next(route for route in routes if route is not ends[0]))
     return Node(
         route=ends[0] if ends else None,
-        # Below a literal, a parameter's routes go on too: "/a/b" is on the way of "/{x}/b". So no look-up ever turns back.
+        # A parameter's routes go on below a literal too: "/a/b" is on the way of "/{x}/b". So no look-up turns back.
         literals={text: build(below + parameters * bool(text), depth + 1) for text, below in literals.items()},
         parameter=build(parameters, depth + 1) if parameters else None,
         is_mount=is_mount,
@@ -133,13 +133,17 @@ def parse(key: str, target: Target) -> Route:
 
 
 def native(text: str) -> str:
-    """Return `text` as a server writes it into PATH_INFO: the bytes of its UTF-8 as latin-1 (PEP 3333, Unicode Issues)."""
+    """Return `text` as a server writes it into PATH_INFO: its UTF-8 read as latin-1 (PEP 3333, Unicode Issues)."""
     return text.encode().decode("latin-1")
 
 
 def malformed(key: str, reason: str) -> NoReturn:
+    """Raise the error for a key that says nothing."""
     raise RouteError(f"route {key!r} is malformed: {reason}")
 
 
 def conflict(one: Route, other: Route) -> NoReturn:
-    raise RouteError(f"routes {one.key!r} and {other.key!r} can match the same path: keep one, or change its first segments")
+    """Raise the error for two routes of which neither comes first."""
+    raise RouteError(
+        f"routes {one.key!r} and {other.key!r} can match the same path: keep one, or change its first segments"
+    )

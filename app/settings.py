@@ -1,4 +1,4 @@
-"""Every setting of the application: its name, its default and what is allowed. Nothing else in app/ reads os.environ."""
+"""Every setting of the application: name, default, what is allowed. Nothing else in app/ reads os.environ."""
 
 import os
 from collections.abc import Mapping

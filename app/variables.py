@@ -16,7 +16,7 @@ def choice(environ: Mapping[str, str], name: str, default: str, allowed: tuple[s
 
 
 def integer(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    """Return the variable `name`, from `least` to `most`, or `default` where it is unset or empty; raise SettingError."""
+    """Return the variable `name`, `least` to `most`, or `default` where it is unset or empty; raise SettingError."""
     value = environ.get(name) or str(default)
     # isdecimal() alone would let other scripts' digits pass, and int() alone "1_000" and " 1".
     if not (value.isascii() and value.isdecimal() and least <= int(value) <= most):

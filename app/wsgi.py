@@ -8,10 +8,10 @@ from wsgiref.types import WSGIApplication
 from app.handlers import api, health, pages, static
 from app.middleware.errors import errors
 from app.middleware.request_id import request_id
-from app.router import router
+from app.router import Target, router
 from app.settings import settings
 
-ROUTES = {
+ROUTES: dict[str, Target] = {
     "/": {"GET": pages.home},
     "/about": {"GET": pages.about},
     "/hello/{name}": {"GET": pages.hello},
@@ -32,7 +32,9 @@ MIDDLEWARES = [
 logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-def chain(middlewares: Sequence[Callable[[WSGIApplication], WSGIApplication]], handler: WSGIApplication) -> WSGIApplication:
+def chain(
+    middlewares: Sequence[Callable[[WSGIApplication], WSGIApplication]], handler: WSGIApplication
+) -> WSGIApplication:
     """Return the application that sends each request through the middlewares to the handler."""
     return reduce(lambda inner, middleware: middleware(inner), reversed(middlewares), handler)
 

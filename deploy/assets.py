@@ -15,7 +15,7 @@ STATIC = Path(__file__).parent.parent / "app" / "static"
 
 
 def publish(source: Path, target: Path) -> int:
-    """Copy every file of `source` into `target`, each in one step for whoever reads it, and return how many there were."""
+    """Copy every file of `source` into `target`, each at once for whoever reads it, and return how many there were."""
     files = [path for path in source.rglob("*") if path.is_file()]
     for path in files:
         copy = target / path.relative_to(source)

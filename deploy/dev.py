@@ -15,11 +15,16 @@ from app.wsgi import MIDDLEWARES, ROUTES, chain
 from deploy import local
 from deploy.serve import command
 
-RELOAD = {"gunicorn": ["--reload"], "uwsgi": ["--py-autoreload", "1"]}  # templates and static files are read anew anyway
+RELOAD = {
+    "gunicorn": ["--reload"],
+    "uwsgi": ["--py-autoreload", "1"],
+}  # templates and static files are read anew anyway
 
 environment.auto_reload = True
 # `errors` would answer before the debugger sees the exception. No console: it would run what anybody sends it.
-application = DebuggedApplication(chain([each for each in MIDDLEWARES if each is not errors], router(ROUTES)), evalex=False)
+application = DebuggedApplication(
+    chain([each for each in MIDDLEWARES if each is not errors], router(ROUTES)), evalex=False
+)
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:

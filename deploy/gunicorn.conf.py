@@ -6,16 +6,16 @@ https://gunicorn.org/reference/settings/
 # The only worker that keeps a slow request from holding a whole process, without patching anything.
 worker_class = "gthread"
 
-# A worker whose heart has not beaten for so many seconds is killed. It does not bound a request of a thread: nginx does.
+# A worker whose heart has not beaten for so many seconds is killed. It bounds no thread's request: nginx does that.
 timeout = 30
-# Seconds for requests in flight when stopping; nginx's proxy_read_timeout is as long, Compose's stop_grace_period longer.
+# Seconds for requests in flight when stopping: as nginx's proxy_read_timeout; Compose's stop_grace_period is longer.
 graceful_timeout = 30
 
 # nginx opens a connection for each request; an idle one would take the place of one with work.
 keepalive = 0
 backlog = 1024
 
-# nginx accepts request lines of 8 kB (large_client_header_buffers), and gunicorn's default would answer 414 to half of them.
+# As nginx's large_client_header_buffers; gunicorn's default would answer 414 to lines that nginx accepts.
 limit_request_line = 8190
 
 # The heart beats in a file: on a disk it can stall the worker.

@@ -19,7 +19,7 @@ UNIX = "unix:"
 
 
 def own_address(environ: Mapping[str, str]) -> str:
-    """Return where this container's server listens: "unix:PATH", its own by its host name, or LISTEN, say "0.0.0.0:8000"."""
+    """Return where our server listens: LISTEN, "unix:PATH" or "HOST:PORT", or a socket named for this container."""
     return environ.get("LISTEN") or f"{UNIX}/run/app/{socket.gethostname()}.sock"
 
 

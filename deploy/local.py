@@ -43,7 +43,8 @@ def main(launcher: str = "deploy.serve") -> None:
     )
     check()
     lay_out(run_dir)
-    print(f"local: {backend} behind nginx, http://{'localhost' if bind == '127.0.0.1' else bind}:{port} (Ctrl-C stops it)", flush=True)
+    host = "localhost" if bind == "127.0.0.1" else bind
+    print(f"local: {backend} behind nginx, http://{host}:{port} (Ctrl-C stops it)", flush=True)
     os.execvp("supervisord", ["supervisord", "--configuration", "deploy/supervisord.conf"])
 
 
@@ -60,7 +61,9 @@ def site_address() -> tuple[str, int]:
     try:
         socket.create_server((bind, port)).close()
     except OSError as error:
-        raise SettingError(f"HTTP_BIND is {bind!r} and HTTP_PORT is {port}: {error.strerror}; set another one") from error
+        raise SettingError(
+            f"HTTP_BIND is {bind!r} and HTTP_PORT is {port}: {error.strerror}; set another one"
+        ) from error
     return bind, port
 
 

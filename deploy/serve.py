@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def check() -> list[str]:
-    """Return the server's command line; exit where a setting is not allowed (78, EX_CONFIG) or the app cannot be imported.
+    """Return the server's command line; exit where a setting is not allowed (78) or the app cannot be imported (1).
 
     It is imported here because a server would say so once for each worker, and gunicorn would try for ever.
     """
@@ -42,7 +42,7 @@ def check() -> list[str]:
     except SettingError as error:
         print(f"serve: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
-    except BaseException as error:  # SystemExit too: a module that exits is a module that cannot be imported
+    except BaseException as error:  # noqa: BLE001 (SystemExit too: a module that exits cannot be imported)
         sys.excepthook(*sys.exc_info())
         sys.exit(f"serve: {APPLICATION} cannot be imported: {error!r}")
     return arguments
@@ -60,7 +60,15 @@ def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[
         server = ["gunicorn", "--config", f"{HERE}/gunicorn.conf.py", "--bind", listen, "--workers", f"{workers}"]
         # A worker takes no more connections than it has threads: the rest wait for whichever worker is free first.
         return [*server, "--threads", f"{threads}", "--worker-connections", f"{threads}", application]
-    server = ["uwsgi", "--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX), "--processes", f"{workers}"]
+    server = [
+        "uwsgi",
+        "--ini",
+        f"{HERE}/uwsgi.ini",
+        "--http-socket",
+        listen.removeprefix(UNIX),
+        "--processes",
+        f"{workers}",
+    ]
     return [*server, "--threads", f"{threads}", "--virtualenv", sys.prefix, "--module", application]
 
 

@@ -16,7 +16,7 @@ def worker_count(cpus: float, memory: int) -> int:
 
 
 def cpu_limit(cgroup: Path = CGROUP) -> float:
-    """Return how many CPUs this process may use: the cgroup's quota, or those it may be scheduled on if they are fewer."""
+    """Return how many CPUs this process may use: the cgroup's quota, or those it may run on if they are fewer."""
     available = float(len(os.sched_getaffinity(0)))
     quota, period = (number(cgroup / "cpu" / name) for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us"))  # version 1
     if (cgroup / "cpu.max").exists():  # version 2: "150000 100000", or "max 100000"
@@ -26,7 +26,7 @@ def cpu_limit(cgroup: Path = CGROUP) -> float:
 
 
 def memory_limit(cgroup: Path = CGROUP) -> int:
-    """Return how many bytes of memory this process may use: the cgroup's limit, or the machine's memory if it is less."""
+    """Return how many bytes of memory this process may use: the cgroup's limit, or all there is if that is less."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = number(cgroup / "memory.max") or number(cgroup / "memory" / "memory.limit_in_bytes")
     return min(machine, limit) if limit else machine

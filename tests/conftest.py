@@ -10,7 +10,9 @@ CI = os.environ.get("CI") == "true"
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Turn a skip into a failure in CI, where everything has to run."""
     if CI and call.excinfo and call.excinfo.errisinstance(pytest.skip.Exception):
-        call.excinfo = pytest.ExceptionInfo.from_exc_info((AssertionError, AssertionError(f"in CI: {call.excinfo.value}"), call.excinfo.tb))
+        call.excinfo = pytest.ExceptionInfo.from_exc_info(
+            (AssertionError, AssertionError(f"in CI: {call.excinfo.value}"), call.excinfo.tb)
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

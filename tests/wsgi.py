@@ -21,7 +21,9 @@ class Answer:
         return self.body.decode()
 
 
-def call(application: WSGIApplication, path: str = "/", method: str = "GET", body: bytes = b"", **environ: str) -> Answer:
+def call(
+    application: WSGIApplication, path: str = "/", method: str = "GET", body: bytes = b"", **environ: str
+) -> Answer:
     """Return the answer to one request; `path` is as a browser has it, the keywords are put into the environ."""
     path, _, query = path.partition("?")
     full: dict[str, object] = {
@@ -38,7 +40,7 @@ def call(application: WSGIApplication, path: str = "/", method: str = "GET", bod
     started: list[tuple[str, list[tuple[str, str]]]] = []
     written: list[bytes] = []
 
-    def start_response(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
+    def start_response(status, headers, exc_info=None):
         if exc_info and written:
             raise exc_info[1]
         started[:] = [(status, headers)]
@@ -46,8 +48,7 @@ def call(application: WSGIApplication, path: str = "/", method: str = "GET", bod
 
     chunks = validator(application)(full, start_response)
     try:
-        for chunk in chunks:
-            written.append(chunk)
+        written.extend(chunks)
     finally:
         chunks.close()  # type: ignore[attr-defined]
     [(status, headers)] = started

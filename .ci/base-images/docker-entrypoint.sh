@@ -6,6 +6,7 @@ if [ "${1:-}" = nginx ]; then
   # shellcheck disable=SC2016 # envsubst takes the names with their dollars
   names=$(env | sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p' | grep -E "${NGINX_ENVSUBST_FILTER:-}" | sed 's/.*/${&}/' | tr '\n' ' ')
   for template in /etc/nginx/templates/*.template; do
+    # shellcheck disable=SC2094 # it reads one file and writes another
     envsubst "$names" <"$template" >"$output/$(basename "$template" .template)"
   done
 fi

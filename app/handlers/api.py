@@ -17,7 +17,7 @@ CHUNK_INTERVAL = 0.5  # seconds
 
 
 def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the JSON of the request's body: 415 for another type, 413 for too much of it, 400 for what is not JSON."""
+    """Answer with the JSON of the request's body; 415 for another type, 413 for too much, 400 for what is not JSON."""
     if media_type(environ) != "application/json":
         return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.")
     try:

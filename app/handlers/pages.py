@@ -29,7 +29,7 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 
 def page(environ: WSGIEnvironment, start_response: StartResponse, template: str, **values: object) -> list[bytes]:
-    """Answer with a page whose foot tells who answered and, in milliseconds, how long rendering it had taken by then."""
+    """Answer with a page whose foot tells who answered, and how many milliseconds it took to render that far."""
     started = perf_counter()
     return html(
         start_response,

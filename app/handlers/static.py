@@ -1,8 +1,6 @@
-"""The static files, for a server without nginx in front: in production nginx answers for /static/ before we are asked."""
+"""The static files, for a server without nginx in front: in production nginx answers before we are asked."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug.middleware.shared_data import SharedDataMiddleware
 

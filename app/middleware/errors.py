@@ -26,7 +26,7 @@ def errors(handler: WSGIApplication) -> WSGIApplication:
         response = Response(start_response)
         try:
             body = handler(environ, response)
-        except Exception:
+        except Exception:  # noqa: BLE001 (whatever it is, it is answered)
             return response.fail(environ)
         if response.started and (isinstance(body, list | tuple) or is_file(body, environ)):
             response.begin()  # nothing is left to fail, and a server sends a file fast only if it gets that very object
@@ -39,12 +39,17 @@ def errors(handler: WSGIApplication) -> WSGIApplication:
 class Response:
     """A start_response that waits for the first chunk; until then the response can become another one."""
 
+    __slots__ = ("server_write", "start_response", "started")
+
     def __init__(self, start_response: StartResponse) -> None:
         self.start_response = start_response
         self.started: tuple[str, Headers] | None = None
         self.server_write: Callable[[bytes], object] | None = None
 
-    def __call__(self, status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
+    def __call__(
+        self, status: str, headers: Headers, exc_info: "OptExcInfo | None" = None
+    ) -> Callable[[bytes], object]:
+        """Take the response, or, with exc_info, another one in its place (PEP 3333, The start_response() Callable)."""
         if self.started and not exc_info:
             raise AssertionError("start_response was called a second time, without exc_info")
         if self.server_write and exc_info and exc_info[1]:
@@ -61,11 +66,12 @@ class Response:
         return self.server_write
 
     def write(self, data: bytes) -> object:
+        """Send `data` at once: the legacy way to make a body, which PEP 3333 keeps for old frameworks."""
         return self.begin()(data)
 
     def fail(self, environ: WSGIEnvironment) -> list[bytes]:
-        """Log the exception in flight and answer for it; where the response has begun, raise it for the server to end it."""
-        logger.exception(
+        """Log the exception in flight and answer for it; where the response has begun, raise it to the server."""
+        logger.exception(  # noqa: LOG004 (called by those that handle it)
             "%s %s failed, request %s",
             environ["REQUEST_METHOD"],
             environ.get("PATH_INFO", ""),
@@ -90,10 +96,11 @@ class Guarded:
                 self.response.begin()
                 yield chunk
             self.response.begin()  # for a body without a chunk
-        except Exception:
+        except Exception:  # noqa: BLE001 (likewise)
             yield from self.response.fail(self.environ)
 
     def close(self) -> None:
+        """Close the body, which the server would have done without us."""
         if hasattr(self.body, "close"):
             self.body.close()
 

@@ -42,14 +42,20 @@ class ComposeStack:
         files = ["--file", "docker-compose.yml", *(["--file", "-"] if self.overlay else [])]
         ended = subprocess.run(
             ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.project, *files, *arguments],
-            cwd=ROOT, env=self.environ | settings, input=self.overlay, text=True, capture_output=True, check=False, timeout=600,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=self.environ | settings,
+            input=self.overlay,
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=600,
+        )
         assert not check or ended.returncode == 0, f"{ended.args}\n{ended.stdout}\n{ended.stderr}"
         return ended
 
     def up(self, *services: str, **settings: str) -> None:
         """Start the stack, or what is given of it, and wait until it is healthy."""
-        self.compose("up", "--detach", "--wait", "--build", *services, **settings)
+        self.compose("up", "--detach", "--wait", "--build", *services, check=True, **settings)
 
     def down(self) -> None:
         """Remove the containers, volumes, networks and images of this project."""

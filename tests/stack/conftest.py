@@ -19,8 +19,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "stack" in metafunc.fixturenames:
         only = metafunc.definition.get_closest_marker("kind")
         kinds = only.args if only else KINDS
-        stacks = [(kind, backend) for kind in kinds for backend in BACKENDS]
-        metafunc.parametrize("stack", stacks, indirect=True, scope="session", ids="-".join)
+        for_each = [
+            # One stack is one worker's, where pytest-xdist runs several: --dist loadgroup.
+            pytest.param((kind, backend), id=f"{kind}-{backend}", marks=pytest.mark.xdist_group(f"{kind}-{backend}"))
+            for kind in kinds
+            for backend in BACKENDS
+        ]
+        metafunc.parametrize("stack", for_each, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

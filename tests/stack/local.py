@@ -64,7 +64,7 @@ class LocalStack:
         app = self.process("app")
         os.kill(self.manager.pid, signal.SIGSTOP)
         os.kill(app, signal.SIGTERM)
-        until(lambda: not os.path.exists(f"/proc/{app}/exe"), "the app has ended", 40)
+        until(lambda: not Path(f"/proc/{app}/exe").exists(), "the app has ended", 40)
 
     def start_app(self) -> None:
         os.kill(self.manager.pid, signal.SIGCONT)

@@ -30,7 +30,9 @@ HARDENING = {
     "no capability": lambda it: it["HostConfig"]["CapDrop"] == ["ALL"] and not it["HostConfig"]["CapAdd"],
     "no new privileges": lambda it: it["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true"],
     "not privileged": lambda it: it["HostConfig"]["Privileged"] is False,
-    "not root, by number": lambda it: all(part.isdecimal() and int(part) > 0 for part in it["Config"]["User"].split(":")),
+    "not root, by number": lambda it: all(
+        part.isdecimal() and int(part) > 0 for part in it["Config"]["User"].split(":")
+    ),
     "a bound on memory": lambda it: 0 < it["HostConfig"]["Memory"] <= 2**30,
     "a bound on processes": lambda it: 0 < it["HostConfig"]["PidsLimit"] <= 256,
     "a health check": lambda it: it["State"]["Health"]["Status"] == "healthy",
@@ -54,7 +56,10 @@ def test_a_container_writes_only_where_it_must(running):
 def test_only_nginx_and_locust_publish_a_port_and_on_loopback(running):
     published = {service: running.inspect(service)["NetworkSettings"]["Ports"] or {} for service in SERVICES}
     assert not any(published["app"].values())
-    assert {port for ports in published.values() for port, bindings in ports.items() if bindings} == {"8080/tcp", "8089/tcp"}
+    assert {port for ports in published.values() for port, bindings in ports.items() if bindings} == {
+        "8080/tcp",
+        "8089/tcp",
+    }
     for ports in published.values():
         assert all(binding["HostIp"] == "127.0.0.1" for bindings in ports.values() for binding in bindings or [])
 
@@ -81,7 +86,9 @@ def test_locust_has_a_web_page(running):
 
 def test_one_run_of_locust_passes_and_leaves_a_report(running):
     report = "loadtest/report/index.html"
-    ended = running.compose("run", "--rm", "--no-TTY", "--env", "LOCUST_HTML=/tmp/index.html", "locust", LOCUST_RUN_TIME="5s")
+    ended = running.compose(
+        "run", "--rm", "--no-TTY", "--env", "LOCUST_HTML=/tmp/index.html", "locust", LOCUST_RUN_TIME="5s"
+    )
     table = ended.stdout + ended.stderr
     assert report in running.compose("config", "locust").stdout
     for path in ("/about", "/echo", "/hello/{name}", "/static/style.css", "Aggregated"):
@@ -139,7 +146,9 @@ def test_no_image_can_show_a_traceback_in_the_browser(stack):
 
 
 def test_an_app_that_cannot_be_imported_never_becomes_live(stack, tmp_path_factory):
-    other = ComposeStack(stack.backend, name="-broken", overlay=with_wsgi_module(tmp_path_factory.mktemp("it"), "import nowhere\n"))
+    other = ComposeStack(
+        stack.backend, name="-broken", overlay=with_wsgi_module(tmp_path_factory.mktemp("it"), "import nowhere\n")
+    )
     try:
         assert other.compose("up", "--detach", "--wait", check=False).returncode != 0
         logs = other.compose("logs", "--no-log-prefix").stdout
@@ -152,9 +161,11 @@ def test_an_app_that_cannot_be_imported_never_becomes_live(stack, tmp_path_facto
 
 def test_a_failing_handler_is_500_and_tells_nothing(stack, tmp_path_factory):
     table = (ROOT / "app" / "wsgi.py").read_text()
-    failing = table.replace("ROUTES = {", 'ROUTES = {\n    "/fail": {"GET": lambda environ, start_response: 1 / 0},')
+    failing = table.replace("] = {", '] = {\n    "/fail": {"GET": lambda environ, start_response: 1 / 0},')
     assert failing != table
-    other = ComposeStack(stack.backend, name="-failing", overlay=with_wsgi_module(tmp_path_factory.mktemp("it"), failing))
+    other = ComposeStack(
+        stack.backend, name="-failing", overlay=with_wsgi_module(tmp_path_factory.mktemp("it"), failing)
+    )
     try:
         other.up()
         for accept, content_type in [("text/html", "text/html; charset=utf-8"), ("*/*", "application/problem+json")]:

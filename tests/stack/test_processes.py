@@ -28,7 +28,10 @@ def processes(stack):
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if f"HTTP_PORT={stack.url.rpartition(':')[2]}\0" in (folder / "environ").read_text() + "\0" and (folder / "exe").exists():
+            if (
+                f"HTTP_PORT={stack.url.rpartition(':')[2]}\0" in (folder / "environ").read_text() + "\0"
+                and (folder / "exe").exists()
+            ):
                 found.append(int(folder.name))
         except OSError:
             continue  # it has ended meanwhile
@@ -56,14 +59,23 @@ def test_a_request_in_flight_ends_and_nothing_is_left_behind(by, own):
 
 def refusal(stack):
     """Return the sentence with which the stack does not start."""
-    ended = subprocess.run(stack.command, cwd=stack.root, env=stack.environ, capture_output=True, text=True, check=False, timeout=30)
+    ended = subprocess.run(
+        stack.command, cwd=stack.root, env=stack.environ, capture_output=True, text=True, check=False, timeout=30
+    )
     assert ended.returncode != 0
     [line] = (ended.stdout + ended.stderr).splitlines()
     return line
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("BACKEND", "guincorn"), ("HTTP_PORT", "http"), ("HTTP_PORT", "0"), ("WEB_CONCURRENCY", "abc"), ("LOG_LEVEL", "loud")]
+    ("name", "value"),
+    [
+        ("BACKEND", "guincorn"),
+        ("HTTP_PORT", "http"),
+        ("HTTP_PORT", "0"),
+        ("WEB_CONCURRENCY", "abc"),
+        ("LOG_LEVEL", "loud"),
+    ],
 )
 def test_a_bad_setting_stops_the_start_with_one_sentence(name, value, own):
     own.environ[name] = value
@@ -80,7 +92,12 @@ def test_a_port_that_is_taken_stops_the_start_with_one_sentence(own):
 def test_it_listens_on_loopback_only(own):
     own.up()
     try:
-        listening = subprocess.run(["ss", "-Hltn", f"sport = :{own.url.rpartition(':')[2]}"], capture_output=True, text=True, check=True)
-        assert [line.split()[3].rpartition(":")[0] for line in listening.stdout.splitlines()] in (["127.0.0.1"], ["127.0.0.1"] * os.cpu_count())
+        listening = subprocess.run(
+            ["ss", "-Hltn", f"sport = :{own.url.rpartition(':')[2]}"], capture_output=True, text=True, check=True
+        )
+        assert [line.split()[3].rpartition(":")[0] for line in listening.stdout.splitlines()] in (
+            ["127.0.0.1"],
+            ["127.0.0.1"] * os.cpu_count(),
+        )
     finally:
         own.down()

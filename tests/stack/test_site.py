@@ -8,7 +8,9 @@ import pytest
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 
 
-@pytest.mark.parametrize(("path", "text"), [("/", "It serves."), ("/about", "Where to begin"), ("/hello/Zoë%20B", "Hello, Zoë B!")])
+@pytest.mark.parametrize(
+    ("path", "text"), [("/", "It serves."), ("/about", "Where to begin"), ("/hello/Zoë%20B", "Hello, Zoë B!")]
+)
 def test_a_page_tells_who_answered(path, text, http, stack):
     response = http.get(path, headers=HTML)
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -39,13 +41,22 @@ def test_echo_answers_with_the_same_json(value, http):
 
 def test_a_chunked_upload_arrives_whole(http):
     text = json.dumps({"text": "x" * 100_000}).encode()
-    response = http.post("/echo", content=(text[at : at + 1000] for at in range(0, len(text), 1000)), headers={"Content-Type": "application/json"})
+    response = http.post(
+        "/echo",
+        content=(text[at : at + 1000] for at in range(0, len(text), 1000)),
+        headers={"Content-Type": "application/json"},
+    )
     assert response.json() == json.loads(text)
 
 
 @pytest.mark.parametrize(
     ("content", "content_type", "status"),
-    [(b"{", "application/json", 400), (b"", "application/json", 400), (b"{}", "text/plain", 415), (b"1" * 1_048_577, "application/json", 413)],
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"{}", "text/plain", 415),
+        (b"1" * 1_048_577, "application/json", 413),
+    ],
 )
 def test_echo_refuses_with_a_reason(content, content_type, status, http):
     assert http.post("/echo", content=content, headers={"Content-Type": content_type}).status_code == status
@@ -70,7 +81,10 @@ def test_health_readiness_and_version(http, stack):
     assert (version["backend"], version["release"]) == (stack.backend, "dev")
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("GET", "/about/", 404), ("PUT", "/about", 405), ("GET", "/echo", 405)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nope", 404), ("GET", "/about/", 404), ("PUT", "/about", 405), ("GET", "/echo", 405)],
+)
 def test_an_error_is_answered_as_the_client_asks(method, path, status, http):
     page = http.request(method, path, headers=HTML)
     problem = http.request(method, path, headers={"Accept": "application/json"})
@@ -89,16 +103,30 @@ def test_a_wrong_method_and_options_name_the_right_ones(path, allow, http):
 def test_head_has_the_headers_of_get_and_no_body(http):
     get, head = http.get("/healthz"), http.head("/healthz")
     varying = {"date", "x-request-id"}
-    assert {k: v for k, v in head.headers.items() if k not in varying} == {k: v for k, v in get.headers.items() if k not in varying}
+    assert {k: v for k, v in head.headers.items() if k not in varying} == {
+        k: v for k, v in get.headers.items() if k not in varying
+    }
     assert head.content == b""
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("HEAD", "/"), ("GET", "/nope"), ("PUT", "/"), ("GET", "/static/style.css"), ("GET", "/static/nope"), ("GET", "/%"), ("GET", "/stream")],
+    [
+        ("GET", "/"),
+        ("HEAD", "/"),
+        ("GET", "/nope"),
+        ("PUT", "/"),
+        ("GET", "/static/style.css"),
+        ("GET", "/static/nope"),
+        ("GET", "/%"),
+        ("GET", "/stream"),
+    ],
 )
 def test_every_answer_has_one_request_id_of_its_own(method, path, http):
-    ids = [http.request(method, path, headers={"X-Request-ID": "the-clients"}).headers.get_list("X-Request-ID") for _ in range(2)]
+    ids = [
+        http.request(method, path, headers={"X-Request-ID": "the-clients"}).headers.get_list("X-Request-ID")
+        for _ in range(2)
+    ]
     assert [len(found) for found in ids] == [1, 1]
     assert ids[0] != ids[1]
     assert all(re.fullmatch("[0-9a-f]{32}", found[0]) for found in ids)

@@ -14,7 +14,12 @@ JSON = {"CONTENT_TYPE": "application/json"}
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("/", "It serves."), ("/about", "Where to begin"), ("/hello/Zoë", "Hello, Zoë!"), ("/hello/<b>", "Hello, &lt;b&gt;!")],
+    [
+        ("/", "It serves."),
+        ("/about", "Where to begin"),
+        ("/hello/Zoë", "Hello, Zoë!"),
+        ("/hello/<b>", "Hello, &lt;b&gt;!"),
+    ],
 )
 def test_a_page_says_what_it_is_and_who_answered(path, text):
     answer = call(application, path, HTTP_X_REQUEST_ID="the-id")
@@ -24,7 +29,9 @@ def test_a_page_says_what_it_is_and_who_answered(path, text):
 
 
 @pytest.mark.parametrize(
-    "value", [{}, [], None, True, 0, 1.5, "Zoë", "\ud800", {"a": [{"b": None}]}, 10**400], ids=lambda value: repr(value)[:20]
+    "value",
+    [{}, [], None, True, 0, 1.5, "Zoë", "\ud800", {"a": [{"b": None}]}, 10**400],
+    ids=lambda value: repr(value)[:20],
 )
 def test_echo_answers_with_the_same_json(value):
     answer = call(application, "/echo", "POST", json.dumps(value).encode(), **JSON)
@@ -33,7 +40,9 @@ def test_echo_answers_with_the_same_json(value):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"{'a': 1}", b"nul", b"\xff", b'{"a": NaN}', b"1e999", b"[" * 100_000], ids=lambda body: repr(body[:12])
+    "body",
+    [b"", b"{", b"{'a': 1}", b"nul", b"\xff", b'{"a": NaN}', b"1e999", b"[" * 100_000],
+    ids=lambda body: repr(body[:12]),
 )
 def test_echo_refuses_what_is_not_json_with_a_reason(body):
     answer = call(application, "/echo", "POST", body, **JSON)
@@ -81,7 +90,9 @@ def test_version_says_who_answers():
     assert answer.keys() == {"release", "backend", "instance", "worker"}
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("PUT", "/", 405), ("GET", "/echo", 405)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nope", 404), ("PUT", "/", 405), ("GET", "/echo", 405)]
+)
 def test_every_answer_has_a_request_id(method, path, status):
     answer = call(application, path, method)
     assert answer.status == status

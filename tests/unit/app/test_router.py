@@ -61,7 +61,19 @@ def test_a_path_finds_its_route(path, answer):
 
 @pytest.mark.parametrize(
     "path",
-    ["/nope", "/about/", "//about", "/closed", "/hello", "/hello/", "/hello/a/b", "/a/x/d", "/a", "/administrator", "/users//files/a"],
+    [
+        "/nope",
+        "/about/",
+        "//about",
+        "/closed",
+        "/hello",
+        "/hello/",
+        "/hello/a/b",
+        "/a/x/d",
+        "/a",
+        "/administrator",
+        "/users//files/a",
+    ],
 )
 def test_a_path_that_no_route_names_is_404(path):
     assert call(application, path).status == 404

@@ -21,7 +21,10 @@ def test_what_is_set_is_taken():
     [
         ("LOG_LEVEL", "loud", "one of debug, info, warning, error, critical"),
         ("LOG_LEVEL", "INFO", "one of debug"),
-        *(("MAX_BODY_BYTES", value, "a whole number from 1 to") for value in ("0", "-1", "1.5", " 1", "1_0", "1m", "१", "9" * 20)),
+        *(
+            ("MAX_BODY_BYTES", value, "a whole number from 1 to")
+            for value in ("0", "-1", "1.5", " 1", "1_0", "1m", "१", "9" * 20)
+        ),
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name_and_value(name, value, allowed):

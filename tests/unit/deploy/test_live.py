@@ -48,25 +48,25 @@ def run(word, monkeypatch):
 
 
 def is_live(folder):
-    return os.readlink(folder / "live.sock")
+    return str((folder / "live.sock").readlink())
 
 
 def test_the_first_to_be_ready_takes_what_is_nobodys(folder, monkeypatch):
     with server(folder / "mine.sock"):
         run("check", monkeypatch)
     assert is_live(folder) == "mine.sock"
-    assert sorted(os.listdir(folder)) == ["live.sock", "mine.sock"]
+    assert {path.name for path in folder.iterdir()} == {"live.sock", "mine.sock"}
 
 
 def test_a_check_takes_over_from_the_dead(folder, monkeypatch):
-    os.symlink("gone.sock", folder / "live.sock")
+    (folder / "live.sock").symlink_to("gone.sock")
     with server(folder / "mine.sock"):
         run("check", monkeypatch)
     assert is_live(folder) == "mine.sock"
 
 
 def test_a_check_leaves_the_living_alone_and_a_promotion_does_not(folder, monkeypatch):
-    os.symlink("other.sock", folder / "live.sock")
+    (folder / "live.sock").symlink_to("other.sock")
     with server(folder / "mine.sock"), server(folder / "other.sock"):
         run("check", monkeypatch)
         assert is_live(folder) == "other.sock"
@@ -75,7 +75,7 @@ def test_a_check_leaves_the_living_alone_and_a_promotion_does_not(folder, monkey
 
 
 def test_one_that_is_too_busy_to_answer_is_not_dead(folder, monkeypatch):
-    os.symlink("busy.sock", folder / "live.sock")
+    (folder / "live.sock").symlink_to("busy.sock")
     with server(folder / "mine.sock"), server(folder / "busy.sock", answer=None):
         run("check", monkeypatch)
     assert is_live(folder) == "busy.sock"
@@ -100,7 +100,7 @@ def test_on_tcp_nothing_is_switched(folder, monkeypatch):
 
         threading.Thread(target=answer, daemon=True).start()
         run("check", monkeypatch)
-    assert os.listdir(folder) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_another_word_is_refused(monkeypatch):

@@ -58,7 +58,13 @@ def start(environ, folder=ROOT):
     """Return the ended process of a launcher that must not come as far as a server."""
     environ = {"PATH": "/nowhere", "PYTHONPATH": f"{folder}:{ROOT}", **environ}
     return subprocess.run(
-        [sys.executable, "-m", "deploy.serve"], env=environ, cwd=folder, capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-m", "deploy.serve"],
+        env=environ,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
 
 
@@ -71,7 +77,9 @@ def test_a_bad_setting_ends_the_launcher_with_one_sentence(setting, backend):
     assert line.startswith(f"serve: {name} is {value!r}: it must be ")
 
 
-@pytest.mark.parametrize("fault", ["import nowhere", "raise SystemExit(0)", "1 / 0", "no_application = 1", "syntax error"])
+@pytest.mark.parametrize(
+    "fault", ["import nowhere", "raise SystemExit(0)", "1 / 0", "no_application = 1", "syntax error"]
+)
 def test_an_app_that_cannot_be_imported_says_why_once(fault, backend, tmp_path):
     (tmp_path / "app").mkdir()
     for module in ("__init__", "variables"):
