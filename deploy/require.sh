@@ -30,7 +30,7 @@ fi
 
 missing=()
 for need in "$@"; do
-  has "$need" || read -ra missing <<<"${missing[*]} $(packages "$need")"
+  has "$need" || read -ra missing <<<"${missing[*]:-} $(packages "$need")"
 done
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 
