@@ -5,6 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.settings import settings
+from app.urls import url_for
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -23,7 +24,7 @@ def static(name: str) -> str:
     return f"/static/{name}"
 
 
-environment.globals.update(backend=settings.backend, release=settings.release, static=static)
+environment.globals.update(backend=settings.backend, release=settings.release, static=static, url_for=url_for)
 
 
 def render(template: str, **values: object) -> str:

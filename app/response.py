@@ -1,8 +1,8 @@
 """Functions that begin a response and return its body: a handler ends with `return html(start_response, page)`."""
 
-import json as jsonlib
 from collections.abc import Iterable
 from http import HTTPStatus
+from json import JSONEncoder
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 from app.page import render
@@ -10,13 +10,17 @@ from app.request import prefers_html
 
 Headers = list[tuple[str, str]]
 
+OK = HTTPStatus.OK
+# Made once: json.dumps would make one at every call that does not take all of its defaults.
+encode_json = JSONEncoder(allow_nan=False).encode
 
-def html(start_response: StartResponse, page: str, status: HTTPStatus = HTTPStatus.OK) -> list[bytes]:
+
+def html(start_response: StartResponse, page: str, status: HTTPStatus = OK) -> list[bytes]:
     """Begin an HTML response and return its body."""
     return whole(start_response, page.encode(), "text/html; charset=utf-8", status)
 
 
-def json(start_response: StartResponse, value: object, status: HTTPStatus = HTTPStatus.OK) -> list[bytes]:
+def json(start_response: StartResponse, value: object, status: HTTPStatus = OK) -> list[bytes]:
     """Begin a JSON response (RFC 8259) and return its body; raise TypeError or ValueError for what JSON cannot say."""
     return whole(start_response, dump(value), "application/json", status)
 
@@ -59,7 +63,7 @@ def whole(
     start_response: StartResponse,
     content: bytes,
     content_type: str,
-    status: HTTPStatus = HTTPStatus.OK,
+    status: HTTPStatus = OK,
     headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
     """Begin a response whose body is all there, and return it."""
@@ -70,9 +74,9 @@ def whole(
 
 def dump(value: object) -> bytes:
     """Return `value` as JSON (RFC 8259), in ASCII; raise ValueError for NaN and infinity, which JSON cannot say."""
-    return jsonlib.dumps(value, allow_nan=False).encode()
+    return encode_json(value).encode()
 
 
 def status_line(status: HTTPStatus) -> str:
     """Return the status as start_response wants it: "404 Not Found"."""
-    return f"{status.value} {status.phrase}"
+    return "200 OK" if status is OK else f"{status.value} {status.phrase}"

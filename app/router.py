@@ -17,11 +17,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.methods import by_method
 from app.response import not_found
+from app.urls import PARAMETER
 
 Target = WSGIApplication | Mapping[str, WSGIApplication]
 
 MOUNT = "*"
-PARAMETER = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class RouteError(ValueError):

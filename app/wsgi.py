@@ -6,7 +6,9 @@ from functools import reduce
 from wsgiref.types import WSGIApplication
 
 from app.handlers import api, health, pages, static
+from app.middleware.conditional_get import conditional_get
 from app.middleware.errors import errors
+from app.middleware.query_parameters import query_parameters
 from app.middleware.request_id import request_id
 from app.router import Target, router
 from app.settings import settings
@@ -14,7 +16,7 @@ from app.settings import settings
 ROUTES: dict[str, Target] = {
     "/": {"GET": pages.home},
     "/about": {"GET": pages.about},
-    "/hello/{name}": {"GET": pages.hello},
+    "/hello/{name}": {"GET": conditional_get(pages.hello)},
     "/echo": {"POST": api.echo},
     "/stream": {"GET": api.stream},
     "/version": {"GET": health.version},
@@ -27,6 +29,7 @@ ROUTES: dict[str, Target] = {
 MIDDLEWARES = [
     request_id,
     errors,
+    query_parameters,
 ]
 
 logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

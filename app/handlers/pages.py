@@ -25,7 +25,7 @@ def about(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with a greeting to the path's {name}."""
     _, arguments = environ["wsgiorg.routing_args"]
-    return page(environ, start_response, "hello.html", name=arguments["name"])
+    return html(start_response, render("hello.html", name=arguments["name"]))
 
 
 def page(environ: WSGIEnvironment, start_response: StartResponse, template: str, **values: object) -> list[bytes]:

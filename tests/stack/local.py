@@ -74,15 +74,19 @@ class LocalStack:
         self.start_app()
 
     def kill_app(self) -> None:
-        """End the first process of the app at once, and wait until another has taken its place."""
-        killed = self.process("app")
-        os.kill(killed, signal.SIGKILL)
-        until(lambda: self.is_replaced(killed), "supervisord has started the app again")
+        """End the first process of the app at once, and wait until the workers of another answer.
 
-    def is_replaced(self, killed: int) -> bool:
+        Its own workers go on for a moment, and so could be taken for those.
+        """
+        os.kill(self.process("app"), signal.SIGKILL)
+        until(self.is_served_by_children, "supervisord has started the app again")
+
+    def is_served_by_children(self) -> bool:
+        """Tell whether the worker that answers is a child of the app's first process."""
         try:
-            return self.process("app") != killed
-        except (ValueError, FileNotFoundError):
+            worker = httpx.get(f"{self.url}/version").json()["worker"]
+            return f"PPid:\t{self.process('app')}\n" in Path(f"/proc/{worker}/status").read_text()
+        except (ValueError, KeyError, OSError):
             return False
 
     def is_up(self) -> bool:

@@ -9,7 +9,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 
 
 @pytest.mark.parametrize(
-    ("path", "text"), [("/", "It serves."), ("/about", "Where to begin"), ("/hello/Zoë%20B", "Hello, Zoë B!")]
+    ("path", "text"), [("/", "It serves."), ("/about", "Where to begin")]
 )
 def test_a_page_tells_who_answered(path, text, http, stack):
     response = http.get(path, headers=HTML)
@@ -18,6 +18,13 @@ def test_a_page_tells_who_answered(path, text, http, stack):
     foot = " ".join(re.sub("<[^>]+>", "", response.text.partition("<footer>")[2]).split())
     assert re.search(rf"Answered by {stack.backend}, worker \d+ of \w+, release dev, in \d+\.\d\d ms", foot)
     assert response.headers["X-Request-ID"] in foot
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(http):
+    first = http.get("/hello/Zoë%20B", headers=HTML)
+    assert "Hello, Zoë B!" in first.text
+    again = http.get("/hello/Zoë%20B", headers=HTML | {"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
 
 def test_every_file_that_a_page_names_is_there(http):

@@ -1,6 +1,7 @@
 """The whole application in process: every route, through the whole chain."""
 
 import json
+from html import escape
 
 import pytest
 
@@ -9,18 +10,16 @@ from app.settings import settings
 from app.wsgi import application
 from tests.wsgi import call
 
+PAGES = {"/": "It serves.", "/about": "Where to begin"}
 JSON = {"CONTENT_TYPE": "application/json"}
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [
-        ("/", "It serves."),
-        ("/about", "Where to begin"),
-        ("/hello/Zoë", "Hello, Zoë!"),
-        ("/hello/<b>", "Hello, &lt;b&gt;!"),
-    ],
-)
+@pytest.mark.parametrize("name", ["Zoë", "a b", "<b>"])
+def test_hello_greets(name):
+    assert f"Hello, {escape(name)}!" in call(application, f"/hello/{name}").text
+
+
+@pytest.mark.parametrize(("path", "text"), PAGES.items())
 def test_a_page_says_what_it_is_and_who_answered(path, text):
     answer = call(application, path, HTTP_X_REQUEST_ID="the-id")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"

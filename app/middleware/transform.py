@@ -1,0 +1,66 @@
+"""Changes the body of every response of one media type, chunk by chunk: `transform("text/plain", reverse)`.
+
+For what has to be done to any answer, whoever made it. A handler that can do it itself should.
+"""
+
+from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+
+# They describe the body as it was.
+STALE = {"content-length", "etag", "content-md5", "digest", "accept-ranges"}
+
+
+def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WSGIApplication], WSGIApplication]:
+    """Return the middleware that applies `change` to each chunk of a response whose Content-Type is `media_type`."""
+
+    def middleware(handler: WSGIApplication) -> WSGIApplication:
+        def transformed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            matches = False
+
+            def start(
+                status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+            ) -> Callable[[bytes], object]:
+                nonlocal matches
+                types = [
+                    value.partition(";")[0].strip().lower() for name, value in headers if name.lower() == "content-type"
+                ]
+                matches = types == [media_type]
+                if not matches:
+                    return start_response(status, headers, exc_info)
+                kept = [(name, value) for name, value in headers if name.lower() not in STALE]
+                write = start_response(status, kept, exc_info)
+                return lambda data: write(change(data))
+
+            body = handler(environ, start)
+            return Transformed(body, lambda chunk: change(chunk) if matches else chunk)
+
+        return transformed
+
+    return middleware
+
+
+class Transformed:
+    """A body whose chunks are changed as they are asked for."""
+
+    def __init__(self, body: Iterable[bytes], change: Callable[[bytes], bytes]) -> None:
+        self.body = body
+        self.change = change
+
+    def __iter__(self) -> Iterator[bytes]:
+        return map(self.change, self.body)
+
+    def close(self) -> None:
+        """Close the body, which the server would have done without us."""
+        if hasattr(self.body, "close"):
+            self.body.close()
+
+
+def reverse(chunk: bytes) -> bytes:
+    """Return the text backwards: by characters, for its bytes backwards would not be UTF-8."""
+    return chunk.decode()[::-1].encode()

@@ -1,0 +1,78 @@
+"""ETag, If-None-Match and If-Modified-Since, and the bodies that are left alone."""
+
+import io
+from wsgiref.util import FileWrapper
+
+import pytest
+
+from app.methods import by_method
+from app.middleware.conditional_get import conditional_get
+from tests.wsgi import call
+
+DATE = "Mon, 23 Nov 2026 08:00:00 GMT"
+
+
+def page(*headers, status="200 OK", body=(b"one ", b"two")):
+    """Return an application with conditional GET around a page."""
+
+    def handler(environ, start_response):
+        start_response(status, [("Content-Type", "text/plain"), ("Content-Length", "7"), *headers])
+        return [*body]
+
+    return by_method({"GET": conditional_get(handler)})
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_who_has_it_already_hears_304_and_nothing_more(method):
+    etag = call(page(), method=method).headers["ETag"]
+    answer = call(page(("Vary", "Accept")), method=method, HTTP_IF_NONE_MATCH=etag)
+    assert (answer.status, answer.body, dict(answer.headers)) == (304, b"", {"ETag": etag, "Vary": "Accept"})
+
+
+@pytest.mark.parametrize("sent", ['"another"', '"another", {etag}', "W/{etag}", "*"])
+def test_if_none_match_may_be_a_list_or_weak_or_any(sent):
+    etag = call(page()).headers["ETag"]
+    answer = call(page(), HTTP_IF_NONE_MATCH=sent.format(etag=etag))
+    assert answer.status == (200 if sent == '"another"' else 304)
+
+
+def test_another_body_has_another_etag():
+    assert call(page()).headers["ETag"] != call(page(body=(b"one", b"four"))).headers["ETag"]
+    assert call(page()).body == b"one two"
+
+
+def test_a_handlers_own_etag_is_kept():
+    answer = call(page(("ETag", '"own"')))
+    assert answer.headers.get_all("ETag") == ['"own"']
+    assert call(page(("ETag", '"own"')), HTTP_IF_NONE_MATCH='"own"').status == 304
+
+
+@pytest.mark.parametrize(("since", "status"), [(DATE, 304), ("Mon, 23 Nov 2026 07:59:59 GMT", 200), ("nonsense", 200)])
+def test_a_handlers_last_modified_is_compared(since, status):
+    assert call(page(("Last-Modified", DATE)), HTTP_IF_MODIFIED_SINCE=since).status == status
+
+
+def test_another_status_is_left_alone():
+    answer = call(page(status="404 Not Found"), HTTP_IF_NONE_MATCH="*")
+    assert (answer.status, answer.headers["ETag"]) == (404, None)
+
+
+def lazy(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"chunk"
+
+
+def written(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])(b"chunk")
+    return ()
+
+
+def filed(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return FileWrapper(io.BytesIO(b"chunk"))
+
+
+@pytest.mark.parametrize("handler", [lazy, written, filed])
+def test_a_body_that_is_not_all_there_is_left_alone(handler):
+    answer = call(conditional_get(handler), HTTP_IF_NONE_MATCH="*")
+    assert (answer.status, answer.body, answer.headers["ETag"]) == (200, b"chunk", None)

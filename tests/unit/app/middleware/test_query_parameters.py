@@ -1,0 +1,35 @@
+"""The query parameters that a handler finds in its environ."""
+
+import json
+
+import pytest
+
+from app.middleware.query_parameters import query_parameters
+from app.response import json as answer_json
+from tests.wsgi import call
+
+application = query_parameters(lambda environ, start_response: answer_json(start_response, environ["app.query"]))
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        ("", {}),
+        ("a=1&b=2&a=3", {"a": ["1", "3"], "b": ["2"]}),
+        ("a=&b", {"a": [""], "b": [""]}),
+        ("a=x+y%20z", {"a": ["x y z"]}),
+        ("a=Zo%C3%AB", {"a": ["Zoë"]}),
+        ("a=Zo\xc3\xab", {"a": ["Zoë"]}),
+        ("a=%FF", {"a": ["\ufffd"]}),
+        ("a=\xff", {"a": ["\ufffd"]}),
+        ("a=1;b=2", {"a": ["1;b=2"]}),
+        ("&&", {}),
+    ],
+)
+def test_parameters_are_lists_by_name(query, parameters):
+    assert json.loads(call(application, QUERY_STRING=query).body) == parameters
+
+
+@pytest.mark.parametrize(("count", "status"), [(1000, 200), (1001, 400)])
+def test_too_many_parameters_are_refused(count, status):
+    assert call(application, QUERY_STRING="&".join(["a=1"] * count)).status == status

@@ -1,0 +1,24 @@
+"""Whose request id it is, and when there is a new one."""
+
+import pytest
+
+from app.middleware.request_id import request_id
+from tests.wsgi import call
+
+
+def echo_id(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["HTTP_X_REQUEST_ID"].encode()]
+
+
+def test_the_request_id_that_nginx_made_is_kept():
+    answer = call(request_id(echo_id), HTTP_X_REQUEST_ID="0123-abc")
+    assert (answer.text, answer.headers["X-Request-ID"]) == ("0123-abc", "0123-abc")
+
+
+@pytest.mark.parametrize("sent", [None, "", "a b", "a\tb", "<script>", "x" * 129, "ü"])
+def test_a_request_without_an_acceptable_id_gets_one_of_its_own(sent):
+    environ = {} if sent is None else {"HTTP_X_REQUEST_ID": sent}
+    first, second = (call(request_id(echo_id), **environ).headers["X-Request-ID"] for _ in range(2))
+    assert len(first) == len(second) == 32
+    assert first != second != sent
