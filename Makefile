@@ -8,7 +8,7 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev test test-unit lint lock clean
+.PHONY: help local dev test test-unit bench lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ test-unit: .venv/test ## Run the tests in process only
 	  .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
+bench: .venv/bench ## Measure a request in process, against frameworks, and a look-up among many routes
+	@.venv/bin/python -m bench.in_process
+	@.venv/bin/python -m bench.routes
+
 lint: .venv/lint ## Run all linters; none may find anything
 	.venv/bin/ruff format --quiet --check --diff .
 	.venv/bin/ruff check --quiet .
@@ -59,7 +63,7 @@ lint: .venv/lint ## Run all linters; none may find anything
 
 lock: .venv/test ## Write requirements/*.txt anew from pyproject.toml
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
-	for group in gunicorn uwsgi loadtest local test lint; do \
+	for group in $(notdir $(basename $(wildcard requirements/*.txt))); do \
 	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --custom-compile-command 'make lock' pyproject.toml --group $$group --output-file requirements/$$group.txt; \
 	done
