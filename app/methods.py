@@ -5,6 +5,7 @@ from http import HTTPMethod, HTTPStatus
 from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from app.body import close
 from app.response import Headers, empty, error
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ def head(get: WSGIApplication) -> WSGIApplication:
             # A generator has not begun yet: it calls start_response on the way to its first chunk.
             next(iter(body), None)
         finally:
-            if hasattr(body, "close"):
-                body.close()
+            close(body)
         return []
 
     return headers_only

@@ -24,9 +24,10 @@ def static(name: str) -> str:
     return f"/static/{name}"
 
 
-environment.globals.update(backend=settings.backend, release=settings.release, static=static, url_for=url_for)
+# What every template knows.
+GLOBALS = {"backend": settings.backend, "release": settings.release, "static": static, "url_for": url_for}
 
 
 def render(template: str, **values: object) -> str:
     """Return the page that `template` makes of `values`; raise jinja2.UndefinedError where one is missing."""
-    return environment.get_template(template).render(values)
+    return environment.get_template(template, globals=GLOBALS).render(values)

@@ -11,7 +11,7 @@ means nothing, and a path is found on one way down a tree: one dict look-up a se
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -40,10 +40,10 @@ class Route(NamedTuple):
 class Node:
     """A place in the tree: the route that ends here, and the nodes one segment further down."""
 
-    route: Route | None = None
-    literals: Mapping[str, "Node"] = field(default_factory=dict)
-    parameter: "Node | None" = None
-    is_mount: bool = False
+    route: Route | None
+    literals: Mapping[str, "Node"]
+    parameter: "Node | None"
+    is_mount: bool
 
 
 def router(routes: Mapping[str, Target]) -> WSGIApplication:
@@ -129,7 +129,7 @@ def parse(key: str, target: Target) -> Route:
             malformed(key, f"{segment!r} must be a whole '{{name}}', the name a Python identifier, or a whole '*'")
     if len(set(names)) < len(names):
         malformed(key, "it names a segment twice")
-    return Route(key, segments, by_method(target) if isinstance(target, Mapping) else target)
+    return Route(key, segments, target if callable(target) else by_method(target))
 
 
 def native(text: str) -> str:

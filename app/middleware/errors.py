@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from app.body import WHOLE, close, is_file
 from app.deferred import Deferred
 from app.response import error
 
 logger = logging.getLogger(__name__)
-WHOLE = (list, tuple)
 
 
 def errors(handler: WSGIApplication) -> WSGIApplication:
@@ -53,8 +53,7 @@ class Guarded:
 
     def close(self) -> None:
         """Close the body, which the server would have done without us."""
-        if hasattr(self.body, "close"):
-            self.body.close()
+        close(self.body)
 
 
 def fail(environ: WSGIEnvironment, response: Deferred) -> list[bytes]:
@@ -68,10 +67,3 @@ def fail(environ: WSGIEnvironment, response: Deferred) -> list[bytes]:
     if response.server_write:
         raise  # noqa: PLE0704 (the exception in flight is the caller's)
     return error(environ, response.start_response, HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def is_file(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
-    """Tell whether the server is to send a file (PEP 3333, Optional Platform-Specific File Handling)."""
-    wrapper = environ.get("wsgi.file_wrapper")
-    # uWSGI's is a function, and returns the file itself.
-    return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from app.body import close
+
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
 
@@ -57,8 +59,7 @@ class Transformed:
 
     def close(self) -> None:
         """Close the body, which the server would have done without us."""
-        if hasattr(self.body, "close"):
-            self.body.close()
+        close(self.body)
 
 
 def reverse(chunk: bytes) -> bytes:

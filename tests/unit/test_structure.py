@@ -15,7 +15,7 @@ LAYERS = [
     ["methods"],
     ["response"],
     ["page", "request"],
-    ["deferred", "settings", "urls"],
+    ["body", "deferred", "settings", "urls"],
     ["variables"],
 ]
 MODULES = sorted(path for path in APP.rglob("*.py") if path.name != "__init__.py")
