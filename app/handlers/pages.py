@@ -28,14 +28,13 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return html(start_response, render("hello.html", name=arguments["name"]))
 
 
-def page(environ: WSGIEnvironment, start_response: StartResponse, template: str, **values: object) -> list[bytes]:
+def page(environ: WSGIEnvironment, start_response: StartResponse, template: str) -> list[bytes]:
     """Answer with a page whose foot tells who answered, and how many milliseconds it took to render that far."""
     started = perf_counter()
     return html(
         start_response,
         render(
             template,
-            **values,
             instance=INSTANCE,
             worker=os.getpid(),
             request_id=environ.get("HTTP_X_REQUEST_ID", ""),

@@ -29,7 +29,7 @@ def conditional_get(handler: WSGIApplication) -> WSGIApplication:
             start_response("200 OK", headers)
             return body
         headers = [*headers]
-        remove_entity_headers(headers, allowed=("expires", "content-location", "etag"))
+        remove_entity_headers(headers)
         start_response("304 Not Modified", headers)
         return []
 

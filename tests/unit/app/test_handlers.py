@@ -1,6 +1,8 @@
 """The whole application in process: every route, through the whole chain."""
 
 import json
+import os
+import socket
 from html import escape
 
 import pytest
@@ -27,6 +29,13 @@ def test_a_page_says_what_it_is_and_who_answered(path, text):
         assert part in answer.text
 
 
+def test_a_page_tells_its_worker_and_how_many_milliseconds_it_took(monkeypatch):
+    monkeypatch.setattr("app.handlers.pages.perf_counter", iter([5.0, 6.5]).__next__)
+    foot = call(application, "/").text.partition("<footer>")[2]
+    for part in (f"worker <strong>{os.getpid()}<", f"<strong>{socket.gethostname()}<", "<strong>1500.00 ms<"):
+        assert part in foot
+
+
 @pytest.mark.parametrize(
     "value",
     [{}, [], None, True, 0, 1.5, "Zoë", "\ud800", {"a": [{"b": None}]}, 10**400],
@@ -46,7 +55,9 @@ def test_echo_answers_with_the_same_json(value):
 def test_echo_refuses_what_is_not_json_with_a_reason(body):
     answer = call(application, "/echo", "POST", body, **JSON)
     assert answer.status == 400
-    assert json.loads(answer.body)["detail"].startswith("The body is not JSON: ")
+    detail = json.loads(answer.body)["detail"]
+    assert detail.startswith("The body is not JSON: ")
+    assert ("NaN is not a JSON value" in detail) == (b"NaN" in body)
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
@@ -67,8 +78,12 @@ def test_echo_takes_as_much_as_the_limit_and_no_more():
 
 
 def test_stream_comes_in_chunks(monkeypatch):
-    monkeypatch.setattr("app.handlers.api.CHUNK_INTERVAL", 0)
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
     answer = call(application, "/stream")
+    assert waits == [0.5] * 6
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["X-Accel-Buffering"] == "no"
     assert answer.text.splitlines() == [f"chunk {number} of 7" for number in range(1, 8)]
     assert "Content-Length" not in answer.headers
 

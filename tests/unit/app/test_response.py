@@ -16,6 +16,10 @@ def test_html_says_its_type_and_length():
     assert answer.headers["Content-Length"] == str(len("<p>Zoë</p>".encode()))
 
 
+def test_html_may_have_another_status():
+    assert call(lambda _, start_response: response.html(start_response, "", HTTPStatus.CREATED)).status == 201
+
+
 def test_json_says_its_type_and_status():
     answer = call(lambda environ, start_response: response.json(start_response, {"a": [1, None]}, HTTPStatus.CREATED))
     assert (answer.status, json.loads(answer.body)) == (201, {"a": [1, None]})

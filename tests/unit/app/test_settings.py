@@ -31,3 +31,8 @@ def test_what_is_not_allowed_is_refused_by_name_and_value(name, value, allowed):
     with pytest.raises(SettingError) as refusal:
         read({name: value})
     assert str(refusal.value).startswith(f"{name} is {value!r}: it must be {allowed}")
+
+
+@pytest.mark.parametrize("value", ["1", "1073741824"])
+def test_a_limit_itself_is_allowed(value):
+    assert read({"MAX_BODY_BYTES": value}).max_body_bytes == int(value)

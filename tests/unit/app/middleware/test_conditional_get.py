@@ -41,6 +41,13 @@ def test_another_body_has_another_etag():
     assert call(page()).body == b"one two"
 
 
+def test_the_status_lines_are_those_of_http():
+    seen = []
+    for environ in ({}, {"HTTP_IF_NONE_MATCH": "*"}):
+        page()({"REQUEST_METHOD": "GET", **environ}, lambda status, headers: seen.append(status))
+    assert seen == ["200 OK", "304 Not Modified"]
+
+
 def test_a_handlers_own_etag_is_kept():
     answer = call(page(("ETag", '"own"')))
     assert answer.headers.get_all("ETag") == ['"own"']

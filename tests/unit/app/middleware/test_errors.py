@@ -48,6 +48,11 @@ def test_a_failure_is_500_and_tells_nothing(handler, accept, caplog):
     assert "LookupError: a secret" in record.exc_text or "a secret" in str(record.exc_info[1])
 
 
+def test_a_failure_is_logged_whatever_the_environ_lacks(caplog):
+    errors(fails)({"REQUEST_METHOD": "GET"}, lambda status, headers: lambda data: None)
+    assert caplog.messages == ["GET  failed, request -"]
+
+
 def test_a_failure_after_the_first_chunk_ends_the_response(caplog):
     def handler(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -78,10 +83,10 @@ def test_a_generator_is_closed_once_and_stays_lazy():
 
 
 def test_a_body_that_is_whole_or_a_file_is_handed_on_untouched():
-    for body in ([b"one"], (b"one",), FileWrapper(io.BytesIO(b"one"))):
-        handler = plain(body)
-        environ = {"wsgi.file_wrapper": FileWrapper}
-        assert errors(handler)(environ, lambda *arguments: None) is body
+    file = io.BytesIO(b"one")
+    for wrapper in (FileWrapper, lambda file: file):  # as most servers have it, and as uWSGI does
+        for body in ([b"one"], (b"one",), wrapper(file)):
+            assert errors(plain(body))({"wsgi.file_wrapper": wrapper}, lambda *arguments: None) is body
 
 
 def test_the_response_begins_with_its_first_chunk():

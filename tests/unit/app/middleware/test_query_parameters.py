@@ -8,7 +8,14 @@ from app.middleware.query_parameters import query_parameters
 from app.response import json as answer_json
 from tests.wsgi import call
 
-application = query_parameters(lambda environ, start_response: answer_json(start_response, environ["app.query"]))
+
+def ask(query):
+    """Return the answer of a handler that gives its query parameters back."""
+
+    def handler(environ, start_response):
+        return answer_json(start_response, environ["app.query"])
+
+    return call(query_parameters(handler), QUERY_STRING=query)
 
 
 @pytest.mark.parametrize(
@@ -27,9 +34,11 @@ application = query_parameters(lambda environ, start_response: answer_json(start
     ],
 )
 def test_parameters_are_lists_by_name(query, parameters):
-    assert json.loads(call(application, QUERY_STRING=query).body) == parameters
+    assert json.loads(ask(query).body) == parameters
 
 
 @pytest.mark.parametrize(("count", "status"), [(1000, 200), (1001, 400)])
 def test_too_many_parameters_are_refused(count, status):
-    assert call(application, QUERY_STRING="&".join(["a=1"] * count)).status == status
+    answer = ask("&".join(["a=1"] * count))
+    assert answer.status == status
+    assert ("More than 1000 query parameters." in answer.text) == (status == 400)
