@@ -8,7 +8,7 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev test test-unit bench lint lock clean
+.PHONY: help local dev test test-unit bench mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +25,7 @@ dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and e
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
 	@deploy/require.sh nginx || true
 	@$(MAKE) --no-print-directory .venv/uwsgi || true
-	@.venv/bin/pytest --numprocesses 4 --dist loadgroup
+	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
 
 test-unit: .venv/test ## Run the tests in process only
 	@.venv/bin/pytest tests/unit
@@ -45,10 +45,15 @@ bench: .venv/bench ## Measure a request in process, against frameworks, and a lo
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes
 
+mutants: .venv/mutation ## Change app/ in a thousand places and count the changes that no test notices
+	@rm -rf mutants
+	@.venv/bin/mutmut run && .venv/bin/mutmut results
+
 lint: .venv/lint ## Run all linters; none may find anything
 	.venv/bin/ruff format --quiet --check --diff .
 	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy
+	.venv/bin/basedpyright
 	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh
 	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
@@ -69,5 +74,5 @@ lock: .venv/test ## Write requirements/*.txt anew from pyproject.toml
 	done
 
 clean: ## Remove the virtual environment and what the tools have left
-	rm -rf .venv .local .*_cache
+	rm -rf .venv .local .hypothesis .*_cache .coverage mutants
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -22,14 +22,15 @@ def errors(handler: WSGIApplication) -> WSGIApplication:
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         response = Deferred(start_response)
+        path = environ.get("PATH_INFO", "")  # before a mount moves it
         try:
             body = handler(environ, response)
         except Exception:  # noqa: BLE001 (whatever it is, it is answered)
-            return fail(environ, response)
+            return fail(environ, path, response)
         if response.started and (isinstance(body, WHOLE) or is_file(body, environ)):
             response.begin()  # nothing is left to fail, and a server sends a file fast only if it gets that very object
             return body
-        return Guarded(body, environ, response)
+        return Guarded(body, environ, path, response)
 
     return guarded
 
@@ -37,9 +38,10 @@ def errors(handler: WSGIApplication) -> WSGIApplication:
 class Guarded:
     """A body whose chunks are still to be made."""
 
-    def __init__(self, body: Iterable[bytes], environ: WSGIEnvironment, response: Deferred) -> None:
+    def __init__(self, body: Iterable[bytes], environ: WSGIEnvironment, path: str, response: Deferred) -> None:
         self.body = body
         self.environ = environ
+        self.path = path
         self.response = response
 
     def __iter__(self) -> Iterator[bytes]:
@@ -49,19 +51,19 @@ class Guarded:
                 yield chunk
             self.response.begin()  # for a body without a chunk
         except Exception:  # noqa: BLE001 (likewise)
-            yield from fail(self.environ, self.response)
+            yield from fail(self.environ, self.path, self.response)
 
     def close(self) -> None:
         """Close the body, which the server would have done without us."""
         close(self.body)
 
 
-def fail(environ: WSGIEnvironment, response: Deferred) -> list[bytes]:
+def fail(environ: WSGIEnvironment, path: str, response: Deferred) -> list[bytes]:
     """Log the exception in flight and answer for it; where the response has begun, raise it to the server."""
     logger.exception(  # noqa: LOG004 (called by those that handle it)
         "%s %s failed, request %s",
         environ["REQUEST_METHOD"],
-        environ.get("PATH_INFO", ""),
+        path,
         environ.get("HTTP_X_REQUEST_ID", "-"),
     )
     if response.server_write:
