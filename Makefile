@@ -24,7 +24,7 @@ dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and e
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
 	@deploy/require.sh nginx || true
-	@$(MAKE) --no-print-directory .venv/uwsgi || true
+	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance || true
 	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
 
 test-unit: .venv/test ## Run the tests in process only
@@ -37,8 +37,10 @@ test-unit: .venv/test ## Run the tests in process only
 # .venv/GROUP: requirements/GROUP.txt is installed.
 .venv/%: requirements/%.txt | .venv/bin/python
 	@$(if $(filter uwsgi,$*),deploy/require.sh headers)
+	@$(if $(filter conformance,$*),deploy/require.sh headers apache)
 	UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false" \
-	  .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	  .venv/bin/pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
+	  --require-hashes --requirement $<
 	@touch $@
 
 bench: .venv/bench ## Measure a request in process, against frameworks, and a look-up among many routes

@@ -7,6 +7,7 @@
 A path is what it says and nothing else. "/about/", "//about" and "/./about" are not "/about": they are 404 where no
 route has them. "%2F" is a slash like any other, for a server has decoded it before the app can tell (PEP 3333, environ
 Variables). Letters are UTF-8, in keys as in paths; bytes that are not UTF-8 name nothing, and are 404.
+(nginx does not let dot segments and raw bytes come as far: see nginx.conf.template.)
 
 Routes never compete: two that can match the same path are refused when the table is read. So the order of the table
 means nothing, and a path is found on one way down a tree: one dict look-up a segment, however many routes there are.

@@ -8,6 +8,7 @@ from wsgiref.types import WSGIApplication
 from app.handlers import api, health, pages, static
 from app.middleware.conditional_get import conditional_get
 from app.middleware.errors import errors
+from app.middleware.head import head
 from app.middleware.query_parameters import query_parameters
 from app.middleware.request_id import request_id
 from app.router import Target, router
@@ -27,6 +28,7 @@ ROUTES: dict[str, Target] = {
 
 # The first one listed is the outermost: it sees the request first and the response last.
 MIDDLEWARES = [
+    head,
     request_id,
     errors,
     query_parameters,

@@ -17,6 +17,8 @@ backlog = 1024
 
 # As nginx's large_client_header_buffers; gunicorn's default would answer 414 to lines that nginx accepts.
 limit_request_line = 8190
+# What fits into nginx's buffers; gunicorn's default would answer 431, and uWSGI's would close the connection.
+limit_request_fields = 1000
 
 # The heart beats in a file: on a disk it can stall the worker.
 worker_tmp_dir = "/dev/shm"  # noqa: S108

@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def check() -> list[str]:
         print(f"serve: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
     except BaseException as error:  # noqa: BLE001 (SystemExit too: a module that exits cannot be imported)
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exception(error)
         sys.exit(f"serve: {APPLICATION} cannot be imported: {error!r}")
     return arguments
 

@@ -17,6 +17,7 @@ from werkzeug.wsgi import get_path_info
 
 from app.methods import by_method
 from app.middleware.errors import errors
+from app.middleware.head import head
 from app.middleware.request_id import request_id
 from app.response import json, not_found
 from app.wsgi import chain
@@ -57,7 +58,7 @@ def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return controller(environ, start_response)
 
 
-application = chain([request_id, errors], route)
+application = chain([head, request_id, errors], route)
 
 if __name__ == "__main__":
     serve(application)

@@ -14,8 +14,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, RequestRedirect, Rule
 
-from app.methods import head
 from app.middleware.errors import errors
+from app.middleware.head import head
 from app.middleware.request_id import request_id
 from app.response import error, json, not_found
 from app.wsgi import chain
@@ -55,12 +55,11 @@ def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     except HTTPException:  # NotFound, and rarer ones: a Host that is none, a WebSocket's handshake
         return not_found(environ, start_response)
     environ["wsgiorg.routing_args"] = ((), arguments)
-    # A rule for GET matches HEAD, but leaves the body to us (RFC 9110, 9.3.2).
-    answer = head(handler) if environ["REQUEST_METHOD"] == "HEAD" else handler
-    return answer(environ, start_response)
+    return handler(environ, start_response)
 
 
-application = chain([request_id, errors], route)
+# A rule for GET matches HEAD too, whose body `head` drops.
+application = chain([head, request_id, errors], route)
 
 if __name__ == "__main__":
     serve(application)

@@ -50,7 +50,7 @@ class LocalStack:
 
     def logs(self, service: str = "") -> str:
         """Return what the processes have printed."""
-        return self.log.read_text()
+        return self.log.read_text(errors="replace")
 
     def process(self, service: str) -> int:
         """Return the number of the service's first process."""

@@ -1,4 +1,4 @@
-"""The application on each server alone, from a clone, with nothing configured: a look at it, not a deployment."""
+"""The servers as deploy/serve.py starts them, without nginx; test_conformance.py asks them what they answer."""
 
 import os
 import shutil
@@ -6,55 +6,13 @@ import subprocess
 import sys
 import time
 
-import httpx
 import pytest
 
 from deploy.serve import BACKENDS
 from tests.stack.conftest import require
-from tests.stack.waiting import ROOT, free_port, until
+from tests.stack.waiting import ROOT, free_port
 
 BIN = f"{sys.prefix}/bin"
-SERVERS = {
-    "wsgiref": [sys.executable, "-m", "app", "{port}"],
-    "gunicorn": [f"{BIN}/gunicorn", "app.wsgi", "--bind", "127.0.0.1:{port}"],
-    "uwsgi": [f"{BIN}/uwsgi", "--http", "127.0.0.1:{port}", "--module", "app.wsgi", "--die-on-term"],
-}
-
-
-@pytest.fixture(params=SERVERS)
-def url(request):
-    """Return the address of the application on a server of its own."""
-    if request.param != "wsgiref":
-        require("processes", request.param)
-    port = free_port()
-    command = [part.format(port=port) for part in SERVERS[request.param]]
-    server = subprocess.Popen(
-        command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), f"{request.param} answers")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.communicate(timeout=30)
-
-
-def answers(url):
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def test_it_serves_pages_with_their_static_files(url):
-    page = httpx.get(url, headers={"Accept": "text/html"})
-    assert "It serves." in page.text
-    assert page.headers["X-Request-ID"] in page.text
-    style = httpx.get(f"{url}/static/style.css")
-    assert (style.status_code, style.headers["Content-Type"]) == (200, "text/css; charset=utf-8")
-    assert httpx.get(f"{url}/static/nope.css").status_code == 404
-    assert httpx.get(f"{url}/static/..%2fwsgi.py").status_code == 404
-    assert httpx.post(f"{url}/echo", json={"a": 1}).json() == {"a": 1}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -8,9 +8,7 @@ import pytest
 HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 
 
-@pytest.mark.parametrize(
-    ("path", "text"), [("/", "It serves."), ("/about", "Where to begin")]
-)
+@pytest.mark.parametrize(("path", "text"), [("/", "It serves."), ("/about", "Where to begin")])
 def test_a_page_tells_who_answered(path, text, http, stack):
     response = http.get(path, headers=HTML)
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")

@@ -76,6 +76,7 @@ def test_a_header_that_nginx_accepts_is_accepted_behind_it():
     assert number(size) - 2 <= gunicorn["limit_request_line"]  # less the line's end
     assert number(size) <= gunicorn.get("limit_request_field_size", 8190) + 2
     assert int(count) * number(size) <= int(uwsgi["buffer-size"])
+    assert gunicorn["limit_request_fields"] < int(uwsgi["max-vars"])
 
 
 def test_both_servers_queue_as_many_connections():

@@ -5,8 +5,8 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
-from app.methods import by_method
 from app.middleware.conditional_get import conditional_get
+from app.middleware.head import head
 from tests.wsgi import call
 
 DATE = "Mon, 23 Nov 2026 08:00:00 GMT"
@@ -19,7 +19,7 @@ def page(*headers, status="200 OK", body=(b"one ", b"two")):
         start_response(status, [("Content-Type", "text/plain"), ("Content-Length", "7"), *headers])
         return [*body]
 
-    return by_method({"GET": conditional_get(handler)})
+    return head(conditional_get(handler))
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

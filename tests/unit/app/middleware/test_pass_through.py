@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from app.methods import head
+from app.middleware.head import head
 from app.middleware.log_environ import log_environ
 from app.middleware.query_parameters import query_parameters
 from app.middleware.request_id import request_id
@@ -39,7 +39,7 @@ def test_exc_info_reaches_the_server(middleware):
         seen.append((status, exc_info))
         return lambda data: None
 
-    middleware(handler)({"REQUEST_METHOD": "GET"}, start_response)
+    middleware(handler)({"REQUEST_METHOD": "HEAD"}, start_response)
     assert seen == [("500 Internal Server Error", given[0])]
 
 

@@ -1,0 +1,323 @@
+"""The same answers from every WSGI server, each alone, without nginx, from a clone: the portable part is the app."""
+
+import http.client
+import io
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.stack.waiting import ROOT, free_port, until
+
+LIMIT = 1_048_576  # bytes of a body: MAX_BODY_BYTES
+NOBODY = 65534
+# As root Apache would want a user, who may not look into a clone below /root: so it never is root, but may look.
+AS_NOBODY = (
+    f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
+    " --inh-caps=+dac_read_search --ambient-caps=+dac_read_search "
+    if os.geteuid() == 0
+    else ""
+)
+HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
+JSON = {"Content-Type": "application/json"}
+PROBLEM = "application/problem+json"
+PAGE = "text/html; charset=utf-8"
+ANYTHING = {"content_type": "", "text": ""}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request and the answer to it; `target` is what stands in the request line, byte for byte."""
+
+    target: bytes
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    version: str = "HTTP/1.1"
+    status: int | None = 200  # None: any, or no answer
+    content_type: str = ""
+    text: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict)
+
+
+CHUNKED = b"a\r\n[1, 2, 3, \r\n7;a=b\r\n4, 5, 6\r\n1\r\n]\r\n0\r\n\r\n"
+CASES = {
+    "home": Case(b"/", headers=HTML, content_type=PAGE, text="It serves."),
+    "about": Case(b"/about", headers=HTML, content_type=PAGE, text="Where to begin"),
+    "hello, percent-encoded UTF-8": Case(b"/hello/Zo%C3%AB%20B", content_type=PAGE, text="Hello, Zoë B!"),
+    "hello, raw UTF-8": Case("/hello/Zoë".encode(), content_type=PAGE, text="Hello, Zoë!"),
+    "hello, markup": Case(b"/hello/%3Cb%3E%22", text="Hello, &lt;b&gt;&#34;!"),
+    "hello, an encoded percent sign": Case(b"/hello/100%25", text="Hello, 100%!"),
+    "hello, plus is no blank": Case(b"/hello/a+b", text="Hello, a+b!"),
+    "hello, a long name": Case(b"/hello/" + b"y" * 3000, text="y" * 3000),
+    "healthz": Case(b"/healthz", content_type="application/json", text='{"status": "ok"}'),
+    "readyz": Case(b"/readyz", text='{"status": "ok", "checks": {}}'),
+    "version": Case(b"/version", text='"release": "dev"'),
+    "stream": Case(b"/stream", text="".join(f"chunk {number} of 7\n" for number in range(1, 8))),
+    "HTTP/1.0": Case(b"/healthz", version="HTTP/1.0", text='{"status": "ok"}'),
+    "a query": Case(b"/hello/x?name=%ff&y=a+b&z=%2F..%2F?", text="Hello, x!"),
+    "an empty query": Case(b"/healthz?", text='{"status": "ok"}'),
+    "raw bytes in the query": Case(b"/healthz?\xe9=\xff", text='{"status": "ok"}'),
+    "nothing there": Case(b"/nope", status=404, content_type=PROBLEM, text='"status": 404'),
+    "nothing there, for a browser": Case(b"/nope", headers=HTML, status=404, content_type=PAGE, text="404 Not Found"),
+    "a trailing slash": Case(b"/about/", status=404),
+    "two slashes first": Case(b"//about", status=404),
+    "two slashes within": Case(b"/hello//x", status=404),
+    "an encoded slash": Case(b"/hello/a%2Fb", status=404),
+    "an encoded backslash": Case(b"/hello/a%5Cb", text="Hello, a\\b!"),
+    "a dot": Case(b"/./about", status=404),
+    "two dots": Case(b"/hello/../about", status=404),
+    "encoded dots": Case(b"/hello/%2e%2e/about", status=404),
+    "percent-encoded bytes that are not UTF-8": Case(b"/hello/%ff", status=404),
+    "raw bytes that are not UTF-8": Case(b"/hello/\xff", status=404),
+    "NUL": Case(b"/static/style.css%00", status=404),
+    "a wrong method": Case(b"/about", "DELETE", status=405, answers={"Allow": "GET, HEAD, OPTIONS"}),
+    "a wrong method, for a browser": Case(b"/echo", headers=HTML, status=405, content_type=PAGE, text="405 Method"),
+    "an unknown method": Case(b"/about", "BREW", status=405, answers={"Allow": "GET, HEAD, OPTIONS"}),
+    "OPTIONS": Case(b"/echo", "OPTIONS", status=204, answers={"Allow": "OPTIONS, POST"}),
+    "HEAD": Case(b"/healthz", "HEAD", content_type="application/json", answers={"Content-Length": "16"}),
+    "HEAD of a generator": Case(b"/stream", "HEAD", content_type="text/plain; charset=utf-8"),
+    "HEAD of nothing": Case(b"/nope", "HEAD", status=404),
+    "HEAD of a static file": Case(b"/static/style.css", "HEAD", content_type="text/css; charset=utf-8"),
+    "JSON": Case(b"/echo", "POST", JSON, b'{"a": [1, null, "Zo\xc3\xab"]}', text=json.dumps({"a": [1, None, "Zoë"]})),
+    "JSON, as large as allowed": Case(b"/echo", "POST", JSON, b'"%s"' % (b"x" * (LIMIT - 2)), text="x" * (LIMIT - 2)),
+    "JSON, too large": Case(b"/echo", "POST", JSON, b"1" * (LIMIT + 1), status=413, text=f"The limit is {LIMIT} bytes"),
+    "JSON, chunked": Case(
+        b"/echo", "POST", JSON | {"Transfer-Encoding": "chunked"}, CHUNKED, text="[1, 2, 3, 4, 5, 6]"
+    ),
+    "bad JSON": Case(b"/echo", "POST", JSON, b"{", status=400, content_type=PROBLEM, text="The body is not JSON"),
+    "no body": Case(b"/echo", "POST", JSON, status=400, text="The body is not JSON"),
+    "another type": Case(b"/echo", "POST", {"Content-Type": "text/plain"}, b"{}", status=415),
+    "no type": Case(b"/echo", "POST", {}, b"{}", status=415),
+    "a body that nobody reads": Case(b"/about", "POST", {}, b"x" * 1000, status=405),
+    "a header of 8 kB": Case(b"/healthz", headers={"Cookie": "x" * 8000}, text='{"status": "ok"}'),
+    "the client's request id": Case(b"/nope", headers={"X-Request-ID": "a-B-9"}, status=404, text='"a-B-9"'),
+    "a request id that cannot be": Case(b"/nope", headers={"X-Request-ID": "a b"}, status=404),
+    "a static file": Case(b"/static/style.css", content_type="text/css; charset=utf-8", text=":root {"),
+    "a static file that is not there": Case(b"/static/nope.css", status=404),
+    "a static file above": Case(b"/static/..%2fwsgi.py", status=404),
+    "a static file beside": Case(b"/static/../wsgi.py", status=404),
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server's command line, what it does with a connection, and where its answers are others: what, and why."""
+
+    command: str
+    keeps_alive: bool = False
+    closes_unsaid: str = ""
+    otherwise: Mapping[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
+
+
+def differ(reason: str, *names: str, **changes: object) -> dict[str, tuple[dict[str, object], str]]:
+    """Return that the answers to these cases differ from the table in these fields, for this reason."""
+    return dict.fromkeys(names, (changes, reason))
+
+
+RAW = ("raw bytes in the query", "hello, raw UTF-8", "raw bytes that are not UTF-8")
+REFUSES_RAW = differ("refuses a target that is not ASCII (RFC 3986, 2)", *RAW, status=400, **ANYTHING)
+NO_CHUNKED = differ(
+    "does not decode chunks, nor says so to the app, which finds no body",
+    "JSON, chunked", status=400, text="The body is not JSON",
+)  # fmt: skip
+ONE_SLASH = differ("makes one slash of those that come first", "two slashes first", status=200, text="Where to begin")
+DOTS = differ("resolves dot segments (RFC 3986, 5.2.4)", "a dot", "two dots", status=200, text="Where to begin")
+SMALL_BUFFER = differ(
+    "its buffer is 4 kB unless it is told", "a header of 8 kB", "hello, a long name", status=0, **ANYTHING
+)
+LOSES_413 = differ(
+    "the router may lose an answer that comes before all of the body is taken",
+    "JSON, too large",
+    status=None,
+    **ANYTHING,
+)
+SERVERS = {
+    "wsgiref": Server("{bin}/python -m app {port}", otherwise=NO_CHUNKED | ONE_SLASH),
+    "gunicorn": Server("{bin}/gunicorn app.wsgi --bind 127.0.0.1:{port}", otherwise=REFUSES_RAW),
+    "gunicorn-gthread": Server(
+        "{bin}/gunicorn app.wsgi --bind 127.0.0.1:{port} --worker-class gthread --threads 4",
+        keeps_alive=True,
+        otherwise=REFUSES_RAW,
+    ),
+    "uwsgi": Server(
+        "{bin}/uwsgi --http 127.0.0.1:{port} --module app.wsgi --die-on-term",
+        closes_unsaid="deploy/uwsgi.ini adds the header",
+        otherwise=NO_CHUNKED | DOTS | SMALL_BUFFER | LOSES_413,
+    ),
+    "uwsgi-http-socket": Server(
+        "{bin}/uwsgi --ini deploy/uwsgi.ini --http-socket 127.0.0.1:{port} --module app.wsgi --threads 4",
+        otherwise=NO_CHUNKED | DOTS,
+    ),
+    "mod_wsgi": Server(
+        AS_NOBODY + "{bin}/mod_wsgi-express start-server --application-type module app.wsgi"
+        " --host 127.0.0.1 --port {port} --server-root {folder} --locale C.UTF-8"
+        " --processes 1 --threads 4 --chunked-request",
+        keeps_alive=True,
+        otherwise=ONE_SLASH
+        | DOTS
+        | differ("resolves encoded dots too", "encoded dots", status=200, text="Where to begin")
+        | differ("makes one slash of several", "two slashes within", status=200, text="Hello, x!"),
+    ),
+    "waitress": Server(
+        "{bin}/waitress-serve --host 127.0.0.1 --port {port} app.wsgi:application",
+        keeps_alive=True,
+        otherwise=REFUSES_RAW
+        | ONE_SLASH
+        | differ("ends, with a last chunk, a body that HEAD has not", "HEAD of a generator", text="0\r\n\r\n"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers, and where."""
+
+    server: Server
+    port: int
+
+    def ask(self, case: Case) -> "Answer":
+        """Return the answer to a request that is the last of its connection."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            return Answer.parse(exchange(connection, request(case, "close")), case.method)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, of status 0 where there was none; for HEAD, `body` is whatever came after the headers."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @classmethod
+    def parse(cls, received: bytes, method: str) -> "Answer":
+        """Return what was received up to the end of the connection, taken apart; fail where it ends too early."""
+        if not received:
+            return cls(0, http.client.HTTPMessage(), b"")
+        response = http.client.HTTPResponse(Received(received), method="GET" if method == "HEAD" else method)
+        response.begin()
+        if method == "HEAD":
+            return cls(response.status, response.headers, received.partition(b"\r\n\r\n")[2])
+        return cls(response.status, response.headers, response.read())
+
+
+class Received(socket.socket):
+    """What a socket has received, for http.client to read."""
+
+    def __init__(self, received: bytes) -> None:
+        self.received = received
+
+    def makefile(self, *arguments: object, **keywords: object) -> io.BytesIO:  # type: ignore[override]
+        return io.BytesIO(self.received)
+
+
+def request(case: Case, connection: str) -> bytes:
+    """Return the request as it goes over the wire."""
+    length = {} if "Transfer-Encoding" in case.headers or not case.body else {"Content-Length": str(len(case.body))}
+    headers = {"Host": "localhost", "Connection": connection} | length | dict(case.headers)
+    lines = [f"{name}: {value}".encode() for name, value in headers.items()]
+    line = case.method.encode() + b" " + case.target + b" " + case.version.encode()
+    return b"\r\n".join([line, *lines, b"", case.body])
+
+
+def exchange(connection: socket.socket, sent: bytes) -> bytes:
+    """Send, and return all that comes until the other side ends the connection, by a reset too."""
+    received = b""
+    with suppress(BrokenPipeError, ConnectionResetError):  # it does not want the rest of the body, and has answered
+        connection.sendall(sent)
+    with suppress(ConnectionResetError):
+        while data := connection.recv(65536):
+            received += data
+    return received
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"alone-{name}")) for name in SERVERS]
+)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Return the application on a server of its own, with no setting made."""
+    server = SERVERS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+    port = free_port()
+    command = [
+        part.format(bin=f"{sys.prefix}/bin", port=port, folder=folder / "root") for part in server.command.split()
+    ]
+    if lacking := [part for part in command if part.startswith(f"{sys.prefix}/bin/") and not shutil.which(part)]:
+        pytest.skip(f"{request.param} alone: {lacking[0]} is not installed")
+    environ = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+    try:
+        until(lambda: answers(port) or process.poll() is not None, f"{request.param} answers")
+        assert process.poll() is None, (folder / "log").read_text()
+        yield Running(server, port)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(port: int) -> bool:
+    """Tell whether the application answers."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_server_gives_the_same_answer(name, running):
+    changes, _ = running.server.otherwise.get(name, ({}, ""))
+    case = replace(CASES[name], **changes)
+    answer = running.ask(case)
+    assert case.status in {answer.status, None}
+    assert case.text in answer.body.decode(errors="replace")
+    assert case.content_type in ("", answer.headers["Content-Type"])
+    assert case.answers.items() <= dict(answer.headers).items()
+    if case.method == "HEAD" and not case.text:
+        assert answer.body == b""
+
+
+@pytest.mark.parametrize(("sent", "taken"), [("a-B-9", True), ("a b", False), ("", False), ("x" * 200, False)])
+def test_every_answer_has_one_request_id_and_the_clients_if_it_can_be(sent, taken, running):
+    for path in (b"/", b"/nope", b"/stream", b"/static/style.css", b"/static/nope"):
+        method = "HEAD" if path == b"/stream" else "GET"  # which takes its time
+        [found] = running.ask(Case(path, method, {"X-Request-ID": sent})).headers.get_all("X-Request-ID")
+        assert found == sent if taken else re.fullmatch("[0-9a-f]{32}", found)
+
+
+def test_an_etag_spares_the_second_answer_its_body(running):
+    etags = {path: running.ask(Case(path)).headers["ETag"] for path in (b"/hello/x", b"/static/style.css")}
+    assert any(etags.values())
+    for path, etag in etags.items():
+        if etag:
+            answer = running.ask(Case(path, headers={"If-None-Match": etag}))
+            assert (answer.status, answer.headers["ETag"], answer.body) == (304, etag, b"")
+
+
+@pytest.mark.parametrize("name", ["about", "JSON", "a body that nobody reads", "HEAD", "OPTIONS", "nothing there"])
+def test_a_connection_is_kept_for_the_next_request_or_said_to_be_closed(name, running):
+    with socket.create_connection(("127.0.0.1", running.port), timeout=30) as connection:
+        connection.sendall(request(CASES[name], "keep-alive"))
+        first = http.client.HTTPResponse(connection, method=CASES[name].method)
+        first.begin()
+        first.read()
+        assert first.status == CASES[name].status
+        if first.will_close or not running.server.keeps_alive:
+            assert first.will_close or running.server.closes_unsaid
+            assert not running.server.keeps_alive or first.status == 204  # which has no length, so waitress will not
+            assert connection.recv(1) == b""
+        else:
+            assert Answer.parse(exchange(connection, request(CASES["healthz"], "close")), "GET").status == 200
