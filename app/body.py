@@ -1,6 +1,6 @@
 """What a middleware must know of the body that it wraps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from wsgiref.types import WSGIEnvironment
 
 WHOLE = (list, tuple)
@@ -11,6 +11,21 @@ def close(body: Iterable[bytes]) -> None:
     closer = getattr(body, "close", None)
     if closer:
         closer()
+
+
+class Wrapped:
+    """The chunks that a middleware makes of a body, and the body, to be closed with them."""
+
+    def __init__(self, chunks: Iterable[bytes], body: Iterable[bytes]) -> None:
+        self.chunks = chunks
+        self.body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.chunks)
+
+    def close(self) -> None:
+        """Close the body, which the server would have done without us."""
+        close(self.body)
 
 
 def is_file(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:

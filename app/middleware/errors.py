@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from app.body import WHOLE, close, is_file
+from app.body import WHOLE, Wrapped, is_file
 from app.deferred import Deferred
 from app.response import error
 
@@ -30,32 +30,20 @@ def errors(handler: WSGIApplication) -> WSGIApplication:
         if response.started and (isinstance(body, WHOLE) or is_file(body, environ)):
             response.begin()  # nothing is left to fail, and a server sends a file fast only if it gets that very object
             return body
-        return Guarded(body, environ, path, response)
+        return Wrapped(chunks(body, environ, path, response), body)
 
     return guarded
 
 
-class Guarded:
-    """A body whose chunks are still to be made."""
-
-    def __init__(self, body: Iterable[bytes], environ: WSGIEnvironment, path: str, response: Deferred) -> None:
-        self.body = body
-        self.environ = environ
-        self.path = path
-        self.response = response
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            for chunk in self.body:
-                self.response.begin()
-                yield chunk
-            self.response.begin()  # for a body without a chunk
-        except Exception:  # noqa: BLE001 (likewise)
-            yield from fail(self.environ, self.path, self.response)
-
-    def close(self) -> None:
-        """Close the body, which the server would have done without us."""
-        close(self.body)
+def chunks(body: Iterable[bytes], environ: WSGIEnvironment, path: str, response: Deferred) -> Iterator[bytes]:
+    """Yield the body's chunks, or those of an error page in their place."""
+    try:
+        for chunk in body:
+            response.begin()
+            yield chunk
+        response.begin()  # for a body without a chunk
+    except Exception:  # noqa: BLE001 (likewise)
+        yield from fail(environ, path, response)
 
 
 def fail(environ: WSGIEnvironment, path: str, response: Deferred) -> list[bytes]:
@@ -63,7 +51,7 @@ def fail(environ: WSGIEnvironment, path: str, response: Deferred) -> list[bytes]
     logger.exception(  # noqa: LOG004 (called by those that handle it)
         "%s %s failed, request %s",
         environ["REQUEST_METHOD"],
-        path,
+        path.encode("unicode_escape").decode(),  # a newline in it cannot forge a line of the log
         environ.get("HTTP_X_REQUEST_ID", "-"),
     )
     if response.server_write:

@@ -5,11 +5,11 @@ For what has to be done to any answer, whoever made it. A handler that can do it
 
 from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from app.body import close
+from app.body import Wrapped
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -40,26 +40,11 @@ def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WS
                 return lambda data: write(change(data))
 
             body = handler(environ, start)
-            return Transformed(body, lambda chunk: change(chunk) if matches else chunk)
+            return Wrapped((change(chunk) if matches else chunk for chunk in body), body)
 
         return transformed
 
     return middleware
-
-
-class Transformed:
-    """A body whose chunks are changed as they are asked for."""
-
-    def __init__(self, body: Iterable[bytes], change: Callable[[bytes], bytes]) -> None:
-        self.body = body
-        self.change = change
-
-    def __iter__(self) -> Iterator[bytes]:
-        return map(self.change, self.body)
-
-    def close(self) -> None:
-        """Close the body, which the server would have done without us."""
-        close(self.body)
 
 
 def reverse(chunk: bytes) -> bytes:

@@ -53,6 +53,11 @@ def test_a_failure_is_logged_whatever_the_environ_lacks(caplog):
     assert caplog.messages == ["GET  failed, request -"]
 
 
+def test_a_path_cannot_forge_a_line_of_the_log(caplog):
+    call(errors(fails), "/a\nforged")
+    assert caplog.messages == ["GET /a\\nforged failed, request -"]
+
+
 def test_a_failure_after_the_first_chunk_ends_the_response(caplog):
     def handler(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
