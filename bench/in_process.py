@@ -51,14 +51,16 @@ def with_falcon() -> WSGIApplication:
         def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
             response.media = VALUE
 
-    application = falcon.App()
-    application.add_route(PATH, Resource())
+    api = falcon.App()
+    api.add_route(PATH, Resource())
+    application: WSGIApplication = api
     return application
 
 
 def with_bottle() -> WSGIApplication:
-    application = bottle.Bottle()
-    application.route(PATH, callback=lambda: VALUE)
+    site = bottle.Bottle()
+    site.route(PATH, callback=lambda: VALUE)
+    application: WSGIApplication = site
     return application
 
 
@@ -84,7 +86,8 @@ def with_django() -> WSGIApplication:
         return JsonResponse(VALUE)
 
     settings.configure(ROOT_URLCONF=(path(PATH[1:], view),), MIDDLEWARE=[], ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None)
-    return get_wsgi_application()
+    application: WSGIApplication = get_wsgi_application()
+    return application
 
 
 def environ() -> WSGIEnvironment:
@@ -119,7 +122,7 @@ def measure(application: WSGIApplication, environs: list[WSGIEnvironment]) -> fl
 def check(application: WSGIApplication) -> None:
     """Stop where an application does not give the answer that the others give."""
     started: list[str] = []
-    body = application(environ(), lambda status, headers, exc_info=None: started.append(status))  # type: ignore[arg-type,return-value]
+    body = application(environ(), lambda status, headers, exc_info=None: started.append(status))  # type: ignore[arg-type]
     assert (started, json.loads(b"".join(body))) == (["200 OK"], VALUE)  # noqa: S101
 
 

@@ -14,6 +14,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from werkzeug.datastructures import EnvironHeaders
 
 from app.middleware.errors import errors
+from app.middleware.head import head
 from app.middleware.request_id import request_id
 from app.response import html
 from app.router import router
@@ -57,7 +58,7 @@ def headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     return html(start_response, page)
 
 
-application = chain([request_id, errors], router({"/": {"GET": headers}}))
+application = chain([head, request_id, errors], router({"/": {"GET": headers}}))
 
 if __name__ == "__main__":
     serve(application)

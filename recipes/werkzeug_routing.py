@@ -55,7 +55,8 @@ def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     except HTTPException:  # NotFound, and rarer ones: a Host that is none, a WebSocket's handshake
         return not_found(environ, start_response)
     environ["wsgiorg.routing_args"] = ((), arguments)
-    return handler(environ, start_response)
+    body: Iterable[bytes] = handler(environ, start_response)
+    return body
 
 
 # A rule for GET matches HEAD too, whose body `head` drops.

@@ -1,0 +1,111 @@
+"""The guestbook: on SQLite, and where DATABASE_URL is set, on that database too, in a schema of the tests' own."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, inspect, make_url, text
+
+from app.handlers.health import CHECKS
+from recipes import database
+from recipes.database import pool
+from recipes.database.pool import database_answers, engine
+from tests.wsgi import call
+
+SERVER = os.environ.get("DATABASE_URL")
+ALEMBIC = Config(Path(database.__file__).parent / "alembic.ini")
+
+
+@pytest.fixture(params=["sqlite", *["postgresql"] * bool(SERVER)], autouse=True)
+def url(request, tmp_path, monkeypatch):
+    schema = f"test_{os.getpid()}"
+    url = make_url(SERVER if request.param == "postgresql" else f"sqlite:///{tmp_path}/guestbook.sqlite3")
+    if request.param == "postgresql":
+        execute(url, f"CREATE SCHEMA {schema}")
+        url = url.update_query_dict({"options": f"-csearch_path={schema}"})
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    monkeypatch.setattr(pool, "engines", {})
+    yield url
+    engine().dispose()
+    if request.param == "postgresql":
+        execute(url, f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture
+def application(url):
+    command.upgrade(ALEMBIC, "head")
+    return database.application
+
+
+def execute(url, statement):
+    other = create_engine(url)
+    with other.begin() as connection:
+        connection.execute(text(statement))
+    other.dispose()
+
+
+def add(application, value, content_type="application/json"):
+    return call(application, method="POST", body=json.dumps(value).encode(), CONTENT_TYPE=content_type)
+
+
+def test_the_migrations_make_what_the_models_say_and_unmake_it():
+    command.upgrade(ALEMBIC, "head")
+    command.check(ALEMBIC)
+    assert inspect(engine()).has_table("entry")
+    command.downgrade(ALEMBIC, "base")
+    assert not inspect(engine()).has_table("entry")
+
+
+def test_an_entry_that_is_added_is_listed_the_newest_first(application):
+    one, two = {"name": "Ada", "message": "I was here."}, {"name": "Grace", "message": "Так и я 👋"}
+    answers = [add(application, one), add(application, two)]
+    assert [answer.status for answer in answers] == [201, 201]
+    assert json.loads(call(application).body) == [{"id": 2, **two}, {"id": 1, **one}]
+
+
+@pytest.mark.parametrize(
+    ("value", "content_type", "status"),
+    [
+        ({"name": "Ada", "message": ""}, "application/json", 400),
+        ({"name": "A" * 81, "message": "long"}, "application/json", 400),
+        ({"name": "Ada", "message": "\0"}, "application/json", 400),
+        ({"name": "Ada", "message": "\ud800"}, "application/json", 400),
+        ({"name": "Ada", "message": 1}, "application/json", 400),
+        (["Ada"], "application/json", 400),
+        ({"name": "Ada", "message": "m" * 1_048_576}, "application/json", 413),
+        ({"name": "Ada", "message": "I was here."}, "text/plain", 415),
+    ],
+)
+def test_what_is_no_entry_is_refused_and_not_kept(application, value, content_type, status):
+    assert add(application, value, content_type).status == status
+    assert json.loads(call(application).body) == []
+
+
+def test_the_app_is_ready_while_the_database_answers(application, url, monkeypatch):
+    monkeypatch.setitem(CHECKS, "database", database_answers)
+    assert call(application, "/readyz").status == 200
+    engine().dispose()
+    nowhere = url.set(database="/no/such/folder/or_database")
+    monkeypatch.setitem(pool.engines, os.getpid(), create_engine(nowhere))
+    assert call(application, "/readyz").status == 503
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # pytest-xdist's threads are not the child's
+def test_a_process_that_is_forked_opens_its_own_connection():
+    def raw():
+        with engine().connect() as connection:
+            return connection.connection.dbapi_connection
+
+    ours = raw()
+    assert raw() is ours
+    child = os.fork()
+    if not child:
+        try:
+            os._exit(0 if raw() is not ours else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert raw() is ours

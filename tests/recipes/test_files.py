@@ -1,0 +1,98 @@
+"""Files in and out."""
+
+from wsgiref.util import FileWrapper
+
+import pytest
+
+from recipes import files
+from recipes.files import application
+from tests.wsgi import call
+
+MULTIPART = "multipart/form-data; boundary=edge"
+
+
+@pytest.fixture(autouse=True)
+def uploads(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "UPLOADS", tmp_path / "uploads")
+    (tmp_path / "secret").write_text("secret")
+    return tmp_path / "uploads"
+
+
+def upload(name, content=b"hello", field="file", content_type=MULTIPART):
+    head = f'--edge\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'
+    body = head.encode() + content + b"\r\n--edge--\r\n"
+    return call(application, "/files", "POST", body, CONTENT_TYPE=content_type)
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 1_000_000])
+def test_a_file_that_is_uploaded_can_be_downloaded(content):
+    assert upload("notes.txt", content).headers["Location"] == "/files/notes.txt"
+    answer = call(application, "/files/notes.txt")
+    assert (answer.status, answer.body) == (200, content)
+    assert answer.headers["Content-Disposition"] == "attachment; filename=notes.txt"
+    assert answer.headers["Content-Length"] == str(len(content))
+
+
+def test_an_uploaded_page_is_not_shown_but_saved():
+    upload("page.html", b"<script>")
+    assert call(application, "/files/page.html").headers["Content-Disposition"].startswith("attachment")
+
+
+def test_the_server_sends_the_file_where_it_can():
+    wrapped = []
+
+    class Wrapper(FileWrapper):
+        def __init__(self, filelike, blksize=8192):
+            super().__init__(filelike, blksize)
+            wrapped.append(self)
+
+    upload("notes.txt")
+    assert call(application, "/files/notes.txt", **{"wsgi.file_wrapper": Wrapper}).body == b"hello"
+    assert [wrapper.filelike.closed for wrapper in wrapped] == [True]
+
+
+def test_a_part_of_a_file_can_be_asked_for():
+    upload("notes.txt")
+    answer = call(application, "/files/notes.txt", HTTP_RANGE="bytes=1-3")
+    assert (answer.status, answer.body, answer.headers["Content-Range"]) == (206, b"ell", "bytes 1-3/5")
+    assert call(application, "/files/notes.txt", HTTP_RANGE="bytes=9-").status == 416
+
+
+def test_a_file_that_has_not_changed_is_not_sent_again():
+    upload("notes.txt")
+    etag = call(application, "/files/notes.txt", "HEAD").headers["ETag"]
+    assert call(application, "/files/notes.txt", HTTP_IF_NONE_MATCH=etag).status == 304
+
+
+@pytest.mark.parametrize("name", ["missing", "", "..", "../secret", "..\\secret", "/etc/passwd", ".part", "a\0b"])
+def test_what_is_not_an_upload_is_404(name, uploads):
+    upload("notes.txt")
+    (uploads / ".part").write_text("half a file")
+    assert call(application, f"/files/{name}").status == 404
+
+
+@pytest.mark.parametrize("name", ["../secret", "/secret", ".secret", "..%2Fsecret", "a/../../secret"])
+def test_a_name_that_leads_elsewhere_is_made_safe(name, uploads, tmp_path):
+    assert upload(name).status == 201
+    assert (tmp_path / "secret").read_text() == "secret"
+    [kept] = uploads.iterdir()
+    assert kept.read_bytes() == b"hello"
+
+
+@pytest.mark.parametrize(("name", "field"), [("", "file"), ("..", "file"), ("日本", "file"), ("notes.txt", "other")])
+def test_a_file_without_a_name_or_in_another_field_is_400(name, field):
+    assert upload(name, field=field).status == 400
+
+
+def test_a_file_that_is_there_is_not_overwritten(uploads):
+    assert [upload("notes.txt", content).status for content in (b"one", b"two")] == [201, 409]
+    assert [path.read_bytes() for path in uploads.iterdir()] == [b"one"]
+
+
+def test_a_file_that_is_too_large_is_413_and_not_kept(uploads):
+    assert upload("notes.txt", b"\0" * 1_048_576).status == 413
+    assert not uploads.exists()
+
+
+def test_what_is_not_multipart_is_415():
+    assert upload("notes.txt", content_type="text/plain").status == 415
