@@ -23,24 +23,24 @@ def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WS
 
     def middleware(handler: WSGIApplication) -> WSGIApplication:
         def transformed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            matches = False
+            types: list[str] = []  # the response's media type, once it has said so
 
             def start(
                 status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
             ) -> Callable[[bytes], object]:
-                nonlocal matches
-                types = [
-                    value.partition(";")[0].strip().lower() for name, value in headers if name.lower() == "content-type"
+                types[:] = [
+                    value.partition(";")[0].lower() for name, value in headers if name.lower() == "content-type"
                 ]
-                matches = types == [media_type]
-                if not matches:
+                if types != [media_type]:
                     return start_response(status, headers, exc_info)
                 kept = [(name, value) for name, value in headers if name.lower() not in STALE]
                 write = start_response(status, kept, exc_info)
                 return lambda data: write(change(data))
 
             body = handler(environ, start)
-            return Wrapped((change(chunk) if matches else chunk for chunk in body), body)
+            if types and types != [media_type]:
+                return body  # that very object: it may be a file, which a server sends fast
+            return Wrapped((change(chunk) if types == [media_type] else chunk for chunk in body), body)
 
         return transformed
 

@@ -1,6 +1,8 @@
 """The middleware that no chain has by default: timing, log_environ, transform."""
 
+import io
 import logging
+from wsgiref.util import FileWrapper
 
 import pytest
 
@@ -55,6 +57,17 @@ def test_a_body_of_the_type_is_changed_chunk_by_chunk_and_its_old_length_and_eta
 def test_a_body_of_another_type_is_left_alone():
     answer = call(transform("text/plain", reverse)(text("text/html")))
     assert (answer.text, answer.headers["Content-Length"]) == ("Zoëabc", "7")
+
+
+def test_a_file_of_another_type_is_handed_on_untouched():
+    body = FileWrapper(io.BytesIO(b"abc"))
+
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "image/png")])
+        return body
+
+    transformed = transform("text/plain", reverse)(handler)
+    assert transformed({}, lambda status, headers, exc_info=None: lambda data: None) is body
 
 
 def test_what_is_written_is_changed_too():
