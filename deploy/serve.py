@@ -18,8 +18,8 @@ from deploy.live import UNIX, own_address
 from deploy.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
-APPLICATION = "app.wsgi:application"
-BACKENDS = ("gunicorn", "uwsgi")
+APPLICATIONS = {"gunicorn": "app.wsgi:application", "uwsgi": "deploy.chunked:application"}
+BACKENDS = tuple(APPLICATIONS)
 
 
 def main() -> None:
@@ -36,22 +36,22 @@ def check() -> list[str]:
 
     It is imported here because a server would say so once for each worker, and gunicorn would try for ever.
     """
-    module, _, name = APPLICATION.partition(":")
     try:
         arguments = command(os.environ)
-        getattr(importlib.import_module(module), name)
+        importlib.import_module("app.wsgi").application  # noqa: B018 (it is there, or this is an AttributeError)
     except SettingError as error:
         print(f"serve: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
     except BaseException as error:  # noqa: BLE001 (SystemExit too: a module that exits cannot be imported)
         traceback.print_exception(error)
-        sys.exit(f"serve: {APPLICATION} cannot be imported: {error!r}")
+        sys.exit(f"serve: app.wsgi:application cannot be imported: {error!r}")
     return arguments
 
 
-def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
+def command(environ: Mapping[str, str], application: str = "") -> list[str]:
     """Return the server's command line for these settings; raise SettingError for one that is not allowed."""
     backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
+    application = application or APPLICATIONS[backend]
     workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
     threads = integer(environ, "WEB_THREADS", 4, 1, 1024)
     listen = own_address(environ)

@@ -123,7 +123,7 @@ def test_each_backend_has_a_target_that_names_it():
 
 
 def test_the_entry_point_is_what_the_servers_look_for_by_themselves():
-    assert serve.APPLICATION == "app.wsgi:application"
+    assert serve.APPLICATIONS["gunicorn"] == "app.wsgi:application"
 
 
 def test_every_setting_stands_in_the_example_and_in_the_readme_with_its_default():
