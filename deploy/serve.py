@@ -61,16 +61,9 @@ def command(environ: Mapping[str, str], application: str = "") -> list[str]:
         server = ["gunicorn", "--config", f"{HERE}/gunicorn.conf.py", "--bind", listen, "--workers", f"{workers}"]
         # A worker takes no more connections than it has threads: the rest wait for whichever worker is free first.
         return [*server, "--threads", f"{threads}", "--worker-connections", f"{threads}", application]
-    server = [
-        "uwsgi",
-        "--ini",
-        f"{HERE}/uwsgi.ini",
-        "--http-socket",
-        listen.removeprefix(UNIX),
-        "--processes",
-        f"{workers}",
-    ]
-    return [*server, "--threads", f"{threads}", "--virtualenv", sys.prefix, "--module", application]
+    server = ["uwsgi", "--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX)]
+    size = ["--processes", f"{workers}", "--threads", f"{threads}"]
+    return [*server, *size, "--virtualenv", sys.prefix, "--module", application]
 
 
 if __name__ == "__main__":
