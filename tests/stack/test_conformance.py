@@ -30,7 +30,7 @@ def as_nobody() -> str:
         return ""
     status = Path("/proc/self/status").read_text()
     may_grant = int(re.findall(r"^CapPrm:\t([0-9a-f]+)$", status, re.MULTILINE)[0], 16) >> 2 & 1
-    # CAP_DAC_READ_SEARCH: to look into a clone below /root. A container has no such capability, nor mostly such a clone.
+    # CAP_DAC_READ_SEARCH: to look into a clone below /root. A container has neither, mostly.
     look = " --inh-caps=+dac_read_search --ambient-caps=+dac_read_search" if may_grant else ""
     return f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups{look} "
 
