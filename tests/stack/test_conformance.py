@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -252,10 +253,10 @@ def exchange(connection: socket.socket, sent: bytes) -> bytes:
 @pytest.fixture(
     scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"alone-{name}")) for name in SERVERS]
 )
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     """Return the application on a server of its own, with no setting made."""
     server = SERVERS[request.param]
-    folder = tmp_path_factory.mktemp(request.param)
+    folder = Path(tempfile.mkdtemp())  # not below pytest's own, where nobody may look
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
     port = free_port()
@@ -263,6 +264,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         part.format(bin=f"{sys.prefix}/bin", port=port, folder=folder / "root") for part in server.command.split()
     ]
     if lacking := [part for part in command if part.startswith(f"{sys.prefix}/bin/") and not shutil.which(part)]:
+        folder.rmdir()
         pytest.skip(f"{request.param} alone: {lacking[0]} is not installed")
     environ = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "log").open("w") as log:
@@ -274,6 +276,7 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     finally:
         process.terminate()
         process.wait(30)
+        shutil.rmtree(folder)
 
 
 def answers(port: int) -> bool:
