@@ -13,12 +13,10 @@ from app.page import environment
 from app.router import router
 from app.wsgi import MIDDLEWARES, ROUTES, chain
 from deploy import local
-from deploy.serve import command
+from deploy.serve import become, command
 
-RELOAD = {
-    "gunicorn": ["--reload"],
-    "uwsgi": ["--py-autoreload", "1"],
-}  # templates and static files are read anew anyway
+# For Python files; templates and static files are read anew at each request anyway.
+RELOAD = {"gunicorn": ["--reload"], "uwsgi": ["--py-autoreload", "1"]}
 
 environment.auto_reload = True
 # `errors` would answer before the debugger sees the exception. No console: it would run what anybody sends it.
@@ -29,5 +27,5 @@ application = DebuggedApplication(
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
         line = command(os.environ, "deploy.dev:application")
-        os.execvp(line[0], [*line, *RELOAD[line[0]]])
+        become([*line, *RELOAD[line[0]]])
     local.main(launcher="deploy.dev serve")

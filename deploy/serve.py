@@ -23,8 +23,12 @@ BACKENDS = tuple(APPLICATIONS)
 
 
 def main() -> None:
-    """Replace this process by the server."""
-    arguments = check()
+    """Replace this process by the server, once it is known that it can start."""
+    become(check())
+
+
+def become(arguments: list[str]) -> None:
+    """Replace this process by the server with this command line."""
     # gunicorn reads this variable by itself as well, and takes an empty one for a number.
     os.environ.pop("WEB_CONCURRENCY", None)
     print("serve:", *arguments, file=sys.stderr, flush=True)

@@ -17,7 +17,8 @@ def conditional_get(handler: WSGIApplication) -> WSGIApplication:
     def conditional(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         response = Deferred(start_response)
         body = handler(environ, response)
-        if not (isinstance(body, list) and response.started and response.started[0] == "200 OK"):
+        is_whole = isinstance(body, list) and not response.server_write  # write() may have sent a part of it
+        if not (is_whole and response.started and response.started[0] == "200 OK"):
             response.release()  # a file or a stream is sent as it is
             return body
         _, headers = response.started

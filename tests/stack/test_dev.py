@@ -20,7 +20,7 @@ def dev(request, tmp_path):
     require("processes", request.param)
     for folder in ("app", "deploy", "nginx"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    stack = LocalStack(request.param, module="deploy.dev", root=tmp_path, WEB_CONCURRENCY="1")
+    stack = LocalStack(request.param, module="deploy.dev", root=tmp_path, WEB_CONCURRENCY="")
     stack.up()
     try:
         yield stack

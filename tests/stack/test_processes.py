@@ -23,19 +23,11 @@ def own(request):
     return LocalStack(request.param)
 
 
-def processes(stack):
-    """Return the numbers of the processes that run in this stack's folder, or for it."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (
-                f"HTTP_PORT={stack.url.rpartition(':')[2]}\0" in (folder / "environ").read_text() + "\0"
-                and (folder / "exe").exists()
-            ):
-                found.append(int(folder.name))
-        except OSError:
-            continue  # it has ended meanwhile
-    return found
+def family(process):
+    """Return the numbers of the process and of all that it has started, and they have."""
+    # Not by their environment: nginx and gunicorn write their titles over it.
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [process, *(each for child in children for each in family(int(child)))]
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda by: by.name)
@@ -45,11 +37,13 @@ def test_a_request_in_flight_ends_and_nothing_is_left_behind(by, own):
         stream = Stream(own.url)
         stream.start()
         assert stream.begun.wait(10)
+        started = family(own.manager.pid)
+        assert len(started) >= 5  # supervisord, nginx and its worker, the app and its worker
         own.manager.send_signal(by)
         own.manager.wait(60)
         stream.join(10)
         assert stream.text.endswith("chunk 7 of 7\n")
-        until(lambda: not processes(own), "every process has ended")
+        until(lambda: not any(Path(f"/proc/{each}/exe").exists() for each in started), "every process has ended")
         assert not [path for path in own.run_dir.rglob("*") if path.is_socket()]
         with pytest.raises(httpx.ConnectError):
             httpx.get(own.url)

@@ -79,6 +79,21 @@ def filed(environ, start_response):
     return FileWrapper(io.BytesIO(b"chunk"))
 
 
+def test_a_body_that_was_begun_by_write_is_left_alone():
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])(b"one ")
+        return [b"two"]
+
+    begun = []
+
+    def start_response(status, headers, exc_info=None):
+        begun.append(status)
+        return lambda data: None
+
+    assert conditional_get(handler)({"REQUEST_METHOD": "GET"}, start_response) == [b"two"]
+    assert begun == ["200 OK"]
+
+
 @pytest.mark.parametrize("handler", [lazy, written, filed])
 def test_a_body_that_is_not_all_there_is_left_alone(handler):
     answer = call(conditional_get(handler), HTTP_IF_NONE_MATCH="*")
