@@ -20,7 +20,7 @@ def dev(request, tmp_path):
     require("processes", request.param)
     for folder in ("app", "deploy", "nginx"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    stack = LocalStack(request.param, module="deploy.dev", root=tmp_path, WEB_CONCURRENCY="")
+    stack = LocalStack(request.param, module="deploy.dev", root=tmp_path, WEB_CONCURRENCY="1")
     stack.up()
     try:
         yield stack
@@ -64,3 +64,13 @@ def test_an_edit_is_served_and_a_failure_shows_its_traceback(dev):
     until(lambda: httpx.get(f"{dev.url}/healthz").status_code >= 500, "the syntax error is noticed")
     edit(dev, "app/handlers/health.py", "def alive((", "def alive(")
     until(lambda: "LookupError: of ours" in get("/healthz"), "it has recovered")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_empty_setting_is_its_default(backend):
+    require("processes", backend)
+    stack = LocalStack(backend, module="deploy.dev", WEB_CONCURRENCY="")
+    try:
+        stack.up()
+    finally:
+        stack.down()
