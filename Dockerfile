@@ -24,6 +24,15 @@ FROM build AS build-loadtest
 RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/loadtest.txt,target=/requirements.txt \
     pip --python /venv install --require-hashes --requirement /requirements.txt
 
+# The static files of the release: named for their content, and compressed. They are the same for both backends.
+FROM build AS static
+RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/static.txt,target=/requirements.txt \
+    pip --python /venv install --require-hashes --requirement /requirements.txt
+WORKDIR /srv
+COPY app app
+COPY deploy/build_static.py deploy/
+RUN /venv/bin/python -m deploy.build_static static
+
 # What every Python image has: an interpreter without pip, and a user that owns nothing it runs.
 FROM ${PYTHON_IMAGE} AS python
 RUN python -m pip uninstall --yes --root-user-action=ignore pip
@@ -36,6 +45,8 @@ FROM python AS app
 RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets
 COPY app app
 COPY deploy deploy
+COPY --from=static /srv/static static
+ENV STATIC_DIR=/srv/static
 RUN python -m compileall -q app deploy
 USER 10001:10001
 CMD ["python", "-m", "deploy.serve"]
@@ -52,11 +63,11 @@ ENV BACKEND=uwsgi RELEASE=${RELEASE}
 
 # nginx and its configuration, nothing of the app: so that deploying the app never touches it.
 FROM ${NGINX_IMAGE} AS nginx
-COPY nginx/ /etc/nginx/templates/
-ENV NGINX_ENVSUBST_OUTPUT_DIR=/run/nginx NGINX_ENVSUBST_FILTER=^NGINX_ NGINX_ENTRYPOINT_QUIET_LOGS=1 NGINX_LISTEN=8080
+COPY nginx /srv/nginx
 WORKDIR /run/nginx
 USER 101:101
-CMD ["nginx", "-p", "/run/nginx/", "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off;"]
+ENTRYPOINT []
+CMD ["/srv/nginx/control.sh", "start"]
 
 FROM python AS loadtest
 COPY --from=build-loadtest /venv /venv

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.assets import static
 from app.settings import settings
 from app.urls import url_for
 
@@ -17,11 +18,6 @@ environment = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-
-
-def static(name: str) -> str:
-    """Return the URL of the static file `name`."""
-    return f"/static/{name}"
 
 
 # What every template knows.

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.variables import choice, integer
 
@@ -16,7 +17,8 @@ class Settings:
     backend: str = "unknown"  # which server runs us; each image sets its own
     release: str = "dev"  # which release this is; the image sets it
     log_level: str = "info"
-    max_body_bytes: int = 1_048_576  # nginx's client_max_body_size is the same; a test compares them
+    max_body_bytes: int = 1_048_576  # nginx is told the same; a test compares the defaults
+    static_dir: Path = Path(__file__).parent / "static"  # a release's built files; these are for development
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -27,6 +29,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         release=environ.get("RELEASE") or default.release,
         log_level=choice(environ, "LOG_LEVEL", default.log_level, LOG_LEVELS),
         max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
+        static_dir=Path(environ.get("STATIC_DIR") or default.static_dir),
     )
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-import app.wsgi
 from app.body import Wrapped
+from deploy import behind_nginx
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -56,4 +56,4 @@ def frame(chunk: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(chunk), chunk)
 
 
-application = chunked(app.wsgi.application)
+application = chunked(behind_nginx.application)

@@ -4,9 +4,9 @@ One thing is simpler than in containers: nothing is handed over, so the app list
 """
 
 import os
-import re
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -39,10 +39,11 @@ def main(launcher: str = "deploy.serve") -> None:
         NGINX_LISTEN=f"{bind}:{port}",
         NGINX_USER="user root;" if os.geteuid() == 0 else "",  # or its workers could not look into a clone below /root
         RUN_DIR=str(run_dir.absolute()),
+        STATIC_DIR=str((run_dir / "static").absolute()),
         LAUNCHER=launcher,
     )
     check()
-    lay_out(run_dir)
+    lay_out(run_dir, plain_names=launcher != "deploy.serve")
     host = "localhost" if bind == "127.0.0.1" else bind
     print(f"local: {backend} behind nginx, http://{host}:{port} (Ctrl-C stops it)", flush=True)
     os.execvp("supervisord", ["supervisord", "--configuration", "deploy/supervisord.conf"])
@@ -67,15 +68,19 @@ def site_address() -> tuple[str, int]:
     return bind, port
 
 
-def lay_out(run_dir: Path) -> None:
-    """Make the folder that nginx is started in anew: its configuration, the static files, a place for the socket."""
+def lay_out(run_dir: Path, *, plain_names: bool) -> None:
+    """Make the folder that nginx is started in anew: its configuration, the static files (built, or as they are)."""
     shutil.rmtree(run_dir, ignore_errors=True)
     (run_dir / "run").mkdir(parents=True)
-    (run_dir / "static").symlink_to(ROOT / "app" / "static")
-    for template in (ROOT / "nginx").glob("*.template"):
-        # What the container's entrypoint does with envsubst.
-        text = re.sub(r"\$\{(NGINX_\w+)\}", lambda match: os.environ[match[1]], template.read_text())
-        (run_dir / template.stem).write_text(text)
+    static = run_dir / "static"
+    commands = [[ROOT / "nginx" / "control.sh", "configure", run_dir]]
+    if plain_names:
+        static.symlink_to(ROOT / "app" / "static")
+    else:
+        commands.append([sys.executable, "-m", "deploy.build_static", static])
+    for command in commands:
+        if code := subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+            sys.exit(code)  # it has said why
 
 
 if __name__ == "__main__":

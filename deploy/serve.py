@@ -18,7 +18,7 @@ from deploy.live import UNIX, own_address
 from deploy.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
-APPLICATIONS = {"gunicorn": "app.wsgi:application", "uwsgi": "deploy.chunked:application"}
+APPLICATIONS = {"gunicorn": "deploy.behind_nginx:application", "uwsgi": "deploy.chunked:application"}
 BACKENDS = tuple(APPLICATIONS)
 
 

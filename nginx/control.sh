@@ -1,0 +1,127 @@
+#!/bin/sh
+# Starts nginx in its container, and changes its configuration while it serves.
+#
+#   control.sh configure PREFIX [NAME]   check the settings, and write nginx's configuration to PREFIX/NAME (conf)
+#   control.sh start                     configure /run/nginx, and become nginx
+#   control.sh reload [<TAR]             take a new configuration from standard input (`make reload`), or only read the
+#                                        certificates anew; one that nginx refuses is refused, and nothing changes
+#   control.sh health                    whether nginx answers
+#
+# The settings are those of .env.example. POSIX sh: what the image has, and Debian's dash on a machine without Docker.
+set -eu
+
+PREFIX=/run/nginx
+
+refuse() {
+  echo "nginx: $1 is '$2': it must be $3" >&2
+  exit 78  # EX_CONFIG, as the app's launcher
+}
+
+# Refuses a value that does not match the extended regular expression as a whole: NAME VALUE REGEX WORDS.
+check() {
+  if [ "$(printf '%s\n' "$2" | wc -l)" -gt 1 ] || ! printf '%s\n' "$2" | grep -qxE "$3"; then refuse "$1" "$2" "$4"; fi
+}
+
+# The settings as directives of nginx's http block, on standard output.
+settings() {
+  echo "# Written by control.sh from the settings."
+  echo "client_max_body_size $max_body_bytes;"
+
+  # Believed: the address in X-Forwarded-For (or in the PROXY protocol, and then no header: it came from the client).
+  for proxy in $proxies; do echo "set_real_ip_from $proxy;"; done
+  if [ "$proxy_protocol" = on ]; then echo "real_ip_header proxy_protocol;"; else echo "real_ip_header X-Forwarded-For;"; fi
+  echo "real_ip_recursive on;"
+  echo 'geo $realip_remote_addr $is_trusted {' && echo "    default 0;"
+  if [ "$proxy_protocol" = off ]; then for proxy in $proxies; do echo "    $proxy 1;"; done; fi
+  echo "}"
+
+  echo 'map $client_hostname $is_known_host {' && echo "    hostnames;"
+  if [ -z "$hosts" ]; then echo "    default 1;"; else echo "    default 0;"; fi
+  for host in $hosts; do echo "    $host 1;"; done
+  echo "}"
+
+  if [ -n "$client_requests" ]; then
+    echo 'limit_req_zone $binary_remote_addr zone=requests:10m rate='"${client_requests}r/s;"
+    echo "limit_req zone=requests burst=$client_requests nodelay;"
+    echo 'limit_conn_zone $binary_remote_addr zone=connections:10m;'
+    echo "limit_conn connections $client_requests;"
+  fi
+
+  if [ "$https_port" = 443 ]; then suffix=; else suffix=":$https_port"; fi
+  echo 'map "" $https_port {' && echo "    default \"$suffix\";" && echo "}"
+  if [ "$tls" = off ] || [ -e "$prefix/certs/fullchain.pem" ]; then echo "include site.conf;"; fi
+  if [ "$tls" = on ]; then echo "include plain.conf;"; fi
+}
+
+# Checks the settings, and writes the configuration to the folder $1 of the prefix: the files beside this one, and theirs.
+configure() {
+  max_body_bytes=${MAX_BODY_BYTES:-1048576}
+  check MAX_BODY_BYTES "$max_body_bytes" '[1-9][0-9]{0,9}' "a whole number of bytes"
+  client_requests=${CLIENT_REQUESTS:-}
+  check CLIENT_REQUESTS "$client_requests" '([1-9][0-9]{0,5})?' "a whole number of requests a second, or empty for no limit"
+  proxy_protocol=${PROXY_PROTOCOL:-off}
+  check PROXY_PROTOCOL "$proxy_protocol" 'on|off' "on or off"
+  tls=${NGINX_TLS:-off}
+  check NGINX_TLS "$tls" 'on|off' "on or off"
+  https_port=${HTTPS_PORT:-8443}
+  check HTTPS_PORT "$https_port" '[1-9][0-9]{0,4}' "a port"
+  hosts=$(echo "${ALLOWED_HOSTS:-}" | tr ',' ' ')
+  for host in $hosts; do
+    check ALLOWED_HOSTS "$host" '(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*' "names such as example.org or *.example.org, with commas between them"
+  done
+  proxies=$(echo "${TRUSTED_PROXIES:-}" | tr ',' ' ')
+  for proxy in $proxies; do
+    check TRUSTED_PROXIES "$proxy" '[0-9a-fA-F.:]+(/[0-9]{1,3})?' "addresses or networks such as 10.0.0.0/8, with commas between them"
+  done
+  if [ "$proxy_protocol" = on ] && [ -z "$proxies" ]; then
+    refuse TRUSTED_PROXIES "" "the address of the proxy whose PROXY protocol is believed, where PROXY_PROTOCOL is on"
+  fi
+
+  mkdir -p "$prefix/$1"
+  cp -R "$here/." "$prefix/$1/"
+  settings >"$prefix/$1/settings.conf"
+  options=
+  if [ "$proxy_protocol" = on ]; then options=" proxy_protocol"; fi
+  if [ "$tls" = off ]; then
+    echo "listen ${NGINX_LISTEN:-8080}$options;" >"$prefix/$1/listen.conf"
+  else
+    printf 'listen 8443 ssl%s;\ninclude tls.conf;\n' "$options" >"$prefix/$1/listen.conf"
+    echo "listen 8080$options;" >"$prefix/$1/plain-listen.conf"
+    [ -e "$prefix/certs/fullchain.pem" ] || echo "nginx: there is no certs/fullchain.pem yet: only HTTP is answered, until a reload finds it" >&2
+  fi
+}
+
+reload() {
+  cd "$PREFIX"
+  rm -rf next received
+  mkdir received
+  tar -x -f - -C received 2>/dev/null || cp -R conf/. received/
+  if ! sh received/control.sh configure "$PREFIX" next || ! nginx -t -q -p "$PREFIX/" -c next/nginx.conf -e stderr; then
+    rm -rf next received
+    echo "nginx: refused; nothing has changed" >&2
+    exit 1
+  fi
+  rm -rf received
+  mv conf before
+  mv next conf
+  rm -rf before
+  kill -HUP "$(cat nginx.pid)"
+}
+
+here=$(cd "$(dirname "$0")" && pwd)
+prefix=${2:-$PREFIX}
+case ${1:-} in
+  configure) configure "${3:-conf}" ;;
+  start)
+    configure conf
+    cd "$PREFIX"
+    exec nginx -p "$PREFIX/" -c conf/nginx.conf -e stderr -g "daemon off;"
+    ;;
+  reload) reload ;;
+  health)
+    set --
+    if [ "${PROXY_PROTOCOL:-off}" = on ]; then set -- --haproxy-protocol; fi
+    exec curl --fail --silent --show-error --output /dev/null "$@" http://127.0.0.1:8080/nginx-health
+    ;;
+  *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
+esac
