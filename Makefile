@@ -56,11 +56,15 @@ lint: .venv/lint ## Run all linters; none may find anything
 	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy
 	.venv/bin/basedpyright
-	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh
+	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh nginx/*.sh
 	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
-	NGINX_LISTEN=8080 .venv/bin/python -c 'from pathlib import Path; from deploy import local; local.lay_out(Path(".local/lint"))'
-	.venv/bin/gixy .local/lint/nginx.conf
+	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
+	for settings in NGINX_TLS=off \
+	  "CLIENT_REQUESTS=9 ALLOWED_HOSTS=example.org TRUSTED_PROXIES=10.0.0.0/8 PROXY_PROTOCOL=on NGINX_TLS=on"; do \
+	  env $$settings nginx/control.sh configure .local/lint; \
+	  .venv/bin/gixy .local/lint/conf/nginx.conf; \
+	done
 	.venv/bin/zizmor --quiet --offline --persona pedantic --strict-collection .
 	@if docker buildx version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then \
 	  for target in gunicorn uwsgi nginx loadtest; do docker build --quiet --check --target $$target .; done; \

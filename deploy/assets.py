@@ -12,8 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-from app.assets import MANIFEST, PREFIX
-from app.settings import settings
 from deploy.serve import check
 
 KEPT = 30 * 86400  # seconds after the last deploy that a release's files are kept for; longer than any page stays open
@@ -27,8 +25,7 @@ def publish(source: Path, target: Path, now: float) -> int:
     for path in listed(target):
         os.utime(path, (now, path.stat().st_mtime))
     files = [path for path in source.rglob("*") if path.is_file()]
-    # The manifest last: it says what is there.
-    for path in sorted(files, key=lambda path: path.name == MANIFEST):
+    for path in files:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         temporary = copy.with_name(f".{copy.name}.{os.getpid()}")
@@ -43,6 +40,8 @@ def publish(source: Path, target: Path, now: float) -> int:
 
 def listed(target: Path) -> list[Path]:
     """Return the files of the release whose manifest is in `target`."""
+    from app.assets import MANIFEST, PREFIX  # noqa: PLC0415 (it reads the settings, and check() is to refuse a bad one)
+
     if not (target / MANIFEST).exists():
         return []
     urls = [url for url, _ in json.loads((target / MANIFEST).read_text()).values()]
@@ -52,4 +51,4 @@ def listed(target: Path) -> list[Path]:
 
 if __name__ == "__main__":
     check()
-    print(f"assets: {publish(settings.static_dir, Path(sys.argv[1]), time.time())} files are in place")
+    print(f"assets: {publish(Path(os.environ['STATIC_DIR']), Path(sys.argv[1]), time.time())} files are in place")

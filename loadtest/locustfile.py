@@ -4,6 +4,7 @@ https://docs.locust.io/
 """
 
 import json
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -35,7 +36,9 @@ class Visitor(FastHttpUser):
     @task(6)
     def home(self) -> None:
         self.page("/", "It serves.")
-        self.page("/static/style.css", "color-scheme")
+        with self.client.get("/", catch_response=True, headers={"Accept": "text/html"}) as response:
+            style = re.search(r'"(/static/style[^"]+)"', response.text or "")
+        self.page(style[1] if style else "/static/style.css", "color-scheme", name="/static/style.css")
 
     @task(2)
     def about(self) -> None:

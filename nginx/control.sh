@@ -23,6 +23,7 @@ check() {
 }
 
 # The settings as directives of nginx's http block, on standard output.
+# shellcheck disable=SC2016 # the variables in single quotes are nginx's
 settings() {
   echo "# Written by control.sh from the settings."
   echo "client_max_body_size $max_body_bytes;"

@@ -25,17 +25,6 @@ def test_a_page_that_has_not_changed_is_not_sent_again(http):
     assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
 
-def test_every_file_that_a_page_names_is_there(http):
-    types = {"svg": "image/svg+xml", "css": "text/css", "js": "text/javascript"}
-    names = re.findall(r'"(/static/[^"]+)"', http.get("/", headers=HTML).text)
-    assert {name.rpartition(".")[2] for name in names} == types.keys()
-    for name in names:
-        response = http.get(name)
-        assert response.status_code == 200
-        assert response.headers["Content-Type"] == types[name.rpartition(".")[2]]
-        assert response.content
-        assert http.get(name, headers={"If-None-Match": response.headers["ETag"]}).status_code == 304
-
 
 @pytest.mark.parametrize("value", [{"a": [1, None, True]}, "Zoë", [], 1.5, None])
 def test_echo_answers_with_the_same_json(value, http):

@@ -2,7 +2,9 @@
 
 import re
 import runpy
+from base64 import b64encode
 from configparser import ConfigParser
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from deploy import live, serve
 ROOT = Path(__file__).parents[2]
 UNITS = {"": 1, "s": 1, "k": 1024, "m": 1024**2}
 
-nginx = (ROOT / "nginx" / "nginx.conf.template").read_text()
+nginx = "".join((ROOT / "nginx" / name).read_text() for name in ("nginx.conf", "site.conf"))
+control = (ROOT / "nginx" / "control.sh").read_text()
 dockerfile = (ROOT / "Dockerfile").read_text()
 compose_text = (ROOT / "docker-compose.yml").read_text()
 compose = yaml.safe_load(compose_text)
@@ -50,7 +53,7 @@ def directive(name):
 def defaults_in_compose():
     """Return the defaults of the variables that docker-compose.yml fills in, and of those it hands on."""
     found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text))
-    return found | dict.fromkeys(services["app"]["environment"], "")
+    return found | dict.fromkeys([*services["app"]["environment"], *services["nginx"]["environment"]], "")
 
 
 def defaults_in_example():
@@ -68,7 +71,8 @@ def test_a_request_may_take_as_long_everywhere_and_a_stop_waits_longer():
 
 
 def test_a_body_may_be_as_large_everywhere():
-    assert number(directive("client_max_body_size")) == Settings().max_body_bytes
+    assert f"max_body_bytes=${{MAX_BODY_BYTES:-{Settings().max_body_bytes}}}\n" in control
+    assert 'echo "client_max_body_size $max_body_bytes;"' in control
 
 
 def test_a_header_that_nginx_accepts_is_accepted_behind_it():
@@ -86,12 +90,11 @@ def test_both_servers_queue_as_many_connections():
 def test_the_socket_is_where_nginx_looks_for_it():
     folder = Path(live.own_address({}).removeprefix(live.UNIX)).parent
     assert f"run:{folder}" in services["app"]["volumes"]
-    prefix = re.search(r'"-p", "(/[^"]+)/"', dockerfile)[1]
+    prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
     assert directive("server") == "unix:run/live.sock"
     assert f"run:{prefix}/run:ro" in services["nginx"]["volumes"]
     assert f"assets:{prefix}/static:ro" in services["nginx"]["volumes"]
     assert any(mount.startswith(f"{prefix}:") for mount in services["nginx"]["tmpfs"])
-    assert f"NGINX_ENVSUBST_OUTPUT_DIR={prefix} " in dockerfile
     assert f"WORKDIR {prefix}\n" in dockerfile
 
 
@@ -100,6 +103,8 @@ def test_static_files_are_published_where_nginx_serves_them():
     target = volume.partition(":")[2]
     assert services["assets"]["command"][-1] == target
     assert f"--group=10001 /run/app {target}\n" in dockerfile
+    built = re.search(r"deploy.build_static (\w+)\n", dockerfile)[1]
+    assert f"COPY --from=static /srv/{built} {built}\nENV STATIC_DIR=/srv/{built}\n" in dockerfile
 
 
 def test_the_users_are_the_same_in_image_compose_and_volume():
@@ -110,9 +115,9 @@ def test_the_users_are_the_same_in_image_compose_and_volume():
 
 
 def test_the_port_inside_is_the_same_in_image_compose_and_load_test():
-    port = re.search(r"NGINX_LISTEN=(\d+)", dockerfile)[1]
+    port = re.search(r"\$\{NGINX_LISTEN:-(\d+)\}", control)[1]
     assert services["nginx"]["ports"] == ["${HTTP_BIND:-127.0.0.1}:${HTTP_PORT:-8080}:" + port]
-    assert f"http://127.0.0.1:{port}/nginx-health" in services["nginx"]["healthcheck"]["test"]
+    assert f"http://127.0.0.1:{port}/nginx-health\n" in control
     assert f"LOCUST_HOST=http://nginx:{port}\n" in dockerfile
 
 
@@ -122,8 +127,16 @@ def test_each_backend_has_a_target_that_names_it():
     assert services["app"]["build"]["target"] == "${BACKEND:-gunicorn}"
 
 
-def test_the_entry_point_is_what_the_servers_look_for_by_themselves():
-    assert serve.APPLICATIONS["gunicorn"] == "app.wsgi:application"
+def test_the_error_page_of_nginx_may_have_the_style_that_it_has():
+    style = re.search(r"<style>(.*?)</style>", (ROOT / "nginx/errors/error.html").read_text(), re.DOTALL)[1]
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "headers.conf").read_text()
+
+
+def test_the_error_page_of_nginx_looks_as_the_pages_of_the_app():
+    page = (ROOT / "nginx/errors/error.html").read_text()
+    for declaration in re.findall(r"--\w+: #\w+;", page):
+        assert declaration in (ROOT / "app/static/style.css").read_text()
 
 
 def test_every_setting_stands_in_the_example_and_in_the_readme_with_its_default():
@@ -134,7 +147,8 @@ def test_every_setting_stands_in_the_example_and_in_the_readme_with_its_default(
     for name, default in compose_defaults.items():
         if default:
             assert example_defaults[name] == default
-        assert table[name] == (f"`{example_defaults[name]}`" if example_defaults[name] else "from CPUs and memory")
+        # Empty in .env.example: the README says in words what that means.
+        assert table[name] == f"`{example_defaults[name]}`" if example_defaults[name] else "`" not in table[name]
 
 
 @pytest.mark.parametrize(

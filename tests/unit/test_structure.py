@@ -15,6 +15,7 @@ LAYERS = [
     ["methods"],
     ["response"],
     ["page", "request"],
+    ["assets"],
     ["body", "deferred", "settings", "urls"],
     ["variables"],
 ]

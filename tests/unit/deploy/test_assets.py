@@ -1,18 +1,77 @@
-"""Publishing static files beside those of the releases before."""
+"""Publishing a release's static files beside those of the releases before, and forgetting the oldest."""
 
-from deploy.assets import publish
+import json
+import os
+
+import pytest
+
+from app.assets import MANIFEST, Asset
+from deploy.assets import KEPT, publish
+
+DAY = 86400
 
 
-def test_files_are_put_beside_the_earlier_ones_and_replace_their_own(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "target"
-    (source / "fonts").mkdir(parents=True)
-    (source / "style.css").write_text("new")
-    (source / "fonts" / "a.woff2").write_text("font")
+@pytest.fixture
+def release(tmp_path):
+    """Return a function that makes the built static files of a release: each with its compressed twin, and a manifest."""
+
+    def made(name, **files):
+        folder = tmp_path / name
+        (folder / "root").mkdir(parents=True)
+        (folder / "root" / "robots.txt").write_text(name)
+        for stem, text in files.items():
+            (folder / f"{stem}.css").write_text(text)
+            (folder / f"{stem}.css.gz").write_bytes(b"compressed")
+        manifest = {f"{stem}.css": Asset(f"/static/{stem}.css", "") for stem in files}
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+        return folder
+
+    return made
+
+
+def names(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_files_are_put_beside_those_of_the_release_before_and_replace_their_own(release, tmp_path):
+    target = tmp_path / "volume"
     target.mkdir()
-    (target / "style.css").write_text("old")
-    (target / "earlier.css").write_text("earlier")
+    assert publish(release("one", a="a", b="b"), target, now=0) == 6
+    publish(release("two", b="b", c="c"), target, now=DAY)
+    assert names(target) == {
+        MANIFEST, "root/robots.txt", "a.css", "a.css.gz", "b.css", "b.css.gz", "c.css", "c.css.gz",
+    }  # fmt: skip
+    assert (target / "root" / "robots.txt").read_text() == "two"
+    assert json.loads((target / MANIFEST).read_text()).keys() == {"b.css", "c.css"}
 
-    assert publish(source, target) == 2
 
-    found = {str(path.relative_to(target)): path.read_text() for path in target.rglob("*") if path.is_file()}
-    assert found == {"style.css": "new", "earlier.css": "earlier", "fonts/a.woff2": "font"}
+def test_files_are_kept_for_a_time_after_the_last_release_that_had_them_however_long_that_was_live(release, tmp_path):
+    target = tmp_path / "volume"
+    target.mkdir()
+    one, two = release("one", a="a"), release("two", b="b")
+    publish(one, target, now=0)
+    publish(two, target, now=KEPT + DAY)
+    assert {"a.css", "a.css.gz", "b.css"} <= names(target)
+    publish(two, target, now=2 * KEPT)
+    assert "a.css" in names(target)
+    publish(two, target, now=2 * KEPT + 2 * DAY)
+    assert names(target) == {MANIFEST, "root/robots.txt", "b.css", "b.css.gz"}
+
+
+def test_what_an_interrupted_copy_has_left_is_removed_in_the_end(release, tmp_path):
+    target = tmp_path / "volume"
+    target.mkdir()
+    (target / ".a.css.17").write_text("half")
+    os.utime(target / ".a.css.17", (0, 0))
+    publish(release("one", a="a"), target, now=KEPT + 1)
+    assert ".a.css.17" not in names(target)
+
+
+def test_a_copy_keeps_the_time_at_which_it_was_built_since_its_etag_is_made_of_it(release, tmp_path):
+    target = tmp_path / "volume"
+    target.mkdir()
+    one = release("one", a="a")
+    os.utime(one / "a.css", (5, 5))
+    for now in (10, 20):
+        publish(one, target, now)
+        assert (target / "a.css").stat().st_mtime == 5

@@ -1,0 +1,112 @@
+"""The static files over HTTP: their names, types, compression, caching, and what is served at the root."""
+
+import re
+from base64 import b64encode
+from datetime import UTC, datetime
+from hashlib import sha384
+
+import pytest
+
+HTML = {"Accept": "text/html"}
+PLAIN = {"Accept-Encoding": "identity"}
+TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+AT_THE_ROOT = {
+    "/favicon.ico": "image/x-icon",
+    "/robots.txt": "text/plain; charset=utf-8",
+    "/site.webmanifest": "application/manifest+json; charset=utf-8",
+    "/.well-known/security.txt": "text/plain; charset=utf-8",
+}
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@pytest.fixture
+def names(http):
+    """Return the URLs of the static files that the home page names, by their suffix."""
+    urls = re.findall(r'"(/static/[^"]+)"', http.get("/", headers=HTML).text)
+    return {url.rpartition(".")[2]: url for url in urls}
+
+
+def test_every_file_that_a_page_names_is_there_for_ever_with_its_type(http, names):
+    assert names.keys() == TYPES.keys()
+    for suffix, url in names.items():
+        assert re.search(r"\.[0-9a-f]{12}\.\w+$", url)
+        response = http.get(url)
+        assert (response.status_code, response.headers["Content-Type"]) == (200, TYPES[suffix])
+        assert response.headers["Cache-Control"] == FOR_EVER
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_a_page_loads_is_what_it_says(http, names):
+    page = http.get("/", headers=HTML).text
+    for suffix in ("css", "js"):
+        digest = b64encode(sha384(http.get(names[suffix]).content).digest()).decode()
+        assert f'"{names[suffix]}" integrity="sha384-{digest}"' in page
+
+
+def test_a_file_is_sent_compressed_to_who_takes_that_and_is_the_same(http, names):
+    for url in names.values():
+        plain, small = http.get(url, headers=PLAIN), http.get(url, headers={"Accept-Encoding": "gzip"})
+        assert "Content-Encoding" not in plain.headers
+        assert small.headers["Content-Encoding"] == "gzip"
+        assert int(small.headers["Content-Length"]) < int(plain.headers["Content-Length"])
+        assert small.content == plain.content
+        assert plain.headers["Vary"] == small.headers["Vary"] == "Accept-Encoding"
+        assert plain.headers["ETag"] != small.headers["ETag"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_a_file_that_the_client_has_is_not_sent_again(encoding, http, names):
+    headers = {"Accept-Encoding": encoding}
+    first = http.get(names["css"], headers=headers)
+    for condition in (
+        {"If-None-Match": first.headers["ETag"]},
+        {"If-Modified-Since": first.headers["Last-Modified"]},
+    ):
+        again = http.get(names["css"], headers=headers | condition)
+        assert (again.status_code, again.content) == (304, b"")
+        for name in ("ETag", "Cache-Control", "Vary"):
+            assert again.headers[name] == first.headers[name]
+
+
+def test_a_part_of_a_file_can_be_asked_for(http, names):
+    whole = http.get(names["css"], headers=PLAIN)
+    part = http.get(names["css"], headers=PLAIN | {"Range": "bytes=5-9"})
+    assert (part.status_code, part.content) == (206, whole.content[5:10])
+    assert part.headers["Content-Range"] == f"bytes 5-9/{len(whole.content)}"
+    assert http.get(names["css"], headers=PLAIN | {"Range": "bytes=9999999-"}).status_code == 416
+
+
+@pytest.mark.parametrize("path", ["/static/style.css", "/static/app.js", "/static/.manifest.json", "/static/root/x"])
+def test_nothing_is_served_under_another_name(path, http):
+    response = http.get(path)
+    assert response.status_code == 404
+    assert "immutable" not in response.headers["Cache-Control"]
+
+
+def test_a_fingerprint_that_is_not_there_is_not_cached_for_ever(http, names):
+    response = http.get(re.sub(r"\.[0-9a-f]{12}\.", ".000000000000.", names["css"]))
+    assert (response.status_code, response.headers["Cache-Control"]) == (404, "no-store")
+
+
+@pytest.mark.parametrize("path", AT_THE_ROOT)
+def test_what_browsers_and_robots_look_for_is_at_the_root_and_asked_for_each_time(path, http):
+    response = http.get(path)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, AT_THE_ROOT[path])
+    assert response.headers["Cache-Control"] == "no-cache"
+    assert http.get(path, headers={"If-None-Match": response.headers["ETag"]}).status_code == 304
+
+
+def test_the_web_manifest_names_icons_that_are_there(http):
+    for icon in http.get("/site.webmanifest").json()["icons"]:
+        response = http.get(icon["src"])
+        assert (response.status_code, response.headers["Content-Type"]) == (200, icon["type"])
+
+
+def test_security_txt_has_not_expired(http):
+    text = http.get("/.well-known/security.txt").text
+    assert "\nContact: " in text
+    assert datetime.fromisoformat(re.search(r"Expires: (.+)", text)[1]) > datetime.now(UTC)
