@@ -8,10 +8,10 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev test test-unit bench mutants lint lock clean
+.PHONY: help local dev test test-unit bench bench-static mutants lint lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 local: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## Run the stack without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
 	@deploy/require.sh nginx
@@ -46,6 +46,10 @@ test-unit: .venv/test ## Run the tests in process only
 bench: .venv/bench ## Measure a request in process, against frameworks, and a look-up among many routes
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes
+
+bench-static: .venv/bench ## Measure static files through nginx as configured here, and as short as it can be
+	@deploy/require.sh nginx wrk
+	@.venv/bin/python -m bench.static
 
 mutants: .venv/mutation ## Change app/ in a thousand places and count the changes that no test notices
 	@rm -rf mutants

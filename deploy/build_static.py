@@ -28,14 +28,14 @@ COMPRESSED_ALREADY = {".avif", ".gif", ".gz", ".jpeg", ".jpg", ".mp4", ".png", "
 EDITORS_LEFTOVERS = re.compile(r"(^|/)\.(?!well-known/)|~$|\.(bak|old|orig|rej|save|sw[a-p]|tmp)$")
 
 
-class Storage(ManifestStaticFilesStorage):
+class Storage(ManifestStaticFilesStorage):  # type: ignore[misc] # Django has no types
     """Django's storage, with references in JavaScript modules rewritten as well."""
 
     support_js_module_import_aggregation = True
 
 
 def build(source: Path, target: Path) -> dict[str, Asset]:
-    """Write every file of `source` into the new folder `target` and return the manifest; raise ValueError, LookupError."""
+    """Write every file of `source` into the new folder `target`, and return the manifest; raise ValueError."""
     names = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
     names = [name for name in names if not EDITORS_LEFTOVERS.search(name)]
     manifest = fingerprint(source, target, [name for name in names if not name.startswith(f"{ROOT}/")])
@@ -66,7 +66,7 @@ def fingerprint(source: Path, target: Path, names: list[str]) -> dict[str, Asset
 
 
 def at_root(content: bytes, manifest: dict[str, Asset]) -> bytes:
-    """Return a file that is served at /, with today's URLs in it and, in security.txt, a date to come (RFC 9116, 2.5.5)."""
+    """Return a file that is served at /, with URLs of this build and, in security.txt, a date (RFC 9116, 2.5.5)."""
     for name, entry in manifest.items():
         content = content.replace(f'"{PREFIX}{name}"'.encode(), f'"{entry.url}"'.encode())
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=365)

@@ -73,11 +73,11 @@ def lay_out(run_dir: Path, *, plain_names: bool) -> None:
     shutil.rmtree(run_dir, ignore_errors=True)
     (run_dir / "run").mkdir(parents=True)
     static = run_dir / "static"
-    commands = [[ROOT / "nginx" / "control.sh", "configure", run_dir]]
+    commands = [[f"{ROOT}/nginx/control.sh", "configure", f"{run_dir}"]]
     if plain_names:
         static.symlink_to(ROOT / "app" / "static")
     else:
-        commands.append([sys.executable, "-m", "deploy.build_static", static])
+        commands.append([sys.executable, "-m", "deploy.build_static", f"{static}"])
     for command in commands:
         if code := subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
             sys.exit(code)  # it has said why

@@ -12,6 +12,7 @@ has() {
     headers) command -v cc && test -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;;
     apache) PATH=$PATH:/usr/sbin command -v apache2 && command -v apxs ;;
+    *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }
 
@@ -23,6 +24,7 @@ packages() {
     headers) echo "$version-dev gcc libc6-dev" ;;
     nginx) echo nginx-light ;;
     apache) echo apache2-bin apache2-dev ;;
+    *) echo "$1" ;;
   esac
 }
 

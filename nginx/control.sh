@@ -36,9 +36,12 @@ settings() {
   if [ "$proxy_protocol" = off ]; then for proxy in $proxies; do echo "    $proxy 1;"; done; fi
   echo "}"
 
-  echo 'map $client_hostname $is_known_host {' && echo "    hostnames;"
-  if [ -z "$hosts" ]; then echo "    default 1;"; else echo "    default 0;"; fi
-  for host in $hosts; do echo "    $host 1;"; done
+  if [ -z "$hosts" ]; then
+    echo 'map "" $is_known_host {' && echo "    default 1;"
+  else
+    echo 'map $client_hostname $is_known_host {' && echo "    hostnames;" && echo "    default 0;"
+    for host in $hosts; do echo "    $host 1;"; done
+  fi
   echo "}"
 
   if [ -n "$client_requests" ]; then

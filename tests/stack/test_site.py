@@ -25,7 +25,6 @@ def test_a_page_that_has_not_changed_is_not_sent_again(http):
     assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", first.headers["ETag"])
 
 
-
 @pytest.mark.parametrize("value", [{"a": [1, None, True]}, "Zoë", [], 1.5, None])
 def test_echo_answers_with_the_same_json(value, http):
     response = http.post("/echo", content=json.dumps(value), headers={"Content-Type": "application/json"})

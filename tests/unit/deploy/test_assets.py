@@ -13,7 +13,7 @@ DAY = 86400
 
 @pytest.fixture
 def release(tmp_path):
-    """Return a function that makes the built static files of a release: each with its compressed twin, and a manifest."""
+    """Return a function that makes a release's static files: each with its compressed twin, and a manifest."""
 
     def made(name, **files):
         folder = tmp_path / name

@@ -1,0 +1,124 @@
+"""`make bench-static`: static files through our nginx configuration, and through the shortest there is.
+
+Both serve the same files from this machine's nginx, in turns, under wrk. Ours has all its headers, its JSON log, and
+files that were compressed when they were built; the other has nginx's defaults.
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+import httpx
+from zopfli.gzip import compress
+
+ROOT = Path(__file__).parent.parent
+ROUNDS = 7
+SECONDS = 3
+STYLE = (ROOT / "app" / "static" / "style.css").read_bytes()
+FILES = {
+    "1kB.0123456789ab.css": STYLE[:1000],
+    "100kB.0123456789ab.css": b"".join(b".c%d {}\n" % number + STYLE for number in range(40))[:100_000],
+}
+OURS, SHORTEST = "127.0.0.1:8701", "127.0.0.1:8702"
+SHORTEST_CONF = f"""
+worker_processes auto;
+pid shortest.pid;
+events {{}}
+http {{
+    types {{ text/css css; }}
+    access_log shortest.log;
+    server {{ listen {SHORTEST}; root .; }}
+}}
+"""
+
+
+def main() -> None:
+    """Measure in turns, and print the table."""
+    os.environ["PATH"] += ":/usr/sbin"
+    for program in ("nginx", "wrk"):
+        if not shutil.which(program):
+            raise SystemExit(f"bench-static: {program} is not installed: Debian has a package of that name")
+    rates: dict[tuple[str, str], list[float]] = {}
+    costs: dict[tuple[str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as processes:
+        for _ in range(ROUNDS):
+            for name in FILES:
+                for address, process in processes.items():
+                    before = cpu_seconds(process)
+                    rate = wrk(f"http://{address}/static/{name}")
+                    rates.setdefault((name, address), []).append(rate)
+                    costs.setdefault((name, address), []).append((cpu_seconds(process) - before) / rate / SECONDS * 1e6)
+    for title, found in (("requests a second", rates), ("nginx's CPU a request, in µs", costs)):
+        print(f"{title}: median of {ROUNDS} rounds (least to most)")
+        for name in FILES:
+            ours, shortest = found[name, OURS], found[name, SHORTEST]
+            ratio = median(ours) / median(shortest)
+            print(f"  {name.partition('.')[0]:>6}  ours {spread(ours)}  shortest {spread(shortest)}  {ratio:.2f} ×")
+
+
+def spread(figures: list[float]) -> str:
+    """Return the median and the extremes in words."""
+    return f"{median(figures):8,.1f} ({min(figures):,.1f} to {max(figures):,.1f})"
+
+
+def cpu_seconds(process: int) -> float:
+    """Return what CPU time the process's children have used, in seconds (proc(5))."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    stats = [Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split() for child in children]
+    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")  # user and system
+
+
+def wrk(url: str) -> float:
+    """Return how many requests a second the URL takes, by a client that takes gzip, as every browser does."""
+    command = ["wrk", "--threads", "1", "--connections", "16", "--duration", f"{SECONDS}s"]
+    report = subprocess.run(
+        [*command, "--header", "Accept-Encoding: gzip", url], capture_output=True, text=True, check=True
+    ).stdout
+    if "Non-2xx" in report:
+        raise SystemExit(report)
+    return next(float(line.split()[1]) for line in report.splitlines() if line.startswith("Requests/sec:"))
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[dict[str, int]]:
+    """Run both servers on the same files while the block runs, and give their first processes by address."""
+    folder.chmod(0o755)
+    (folder / "static").mkdir()
+    for name, content in FILES.items():
+        (folder / "static" / name).write_bytes(content)
+        (folder / "static" / f"{name}.gz").write_bytes(compress(content))
+    (folder / "shortest.conf").write_text(SHORTEST_CONF)
+    control = [f"{ROOT}/nginx/control.sh", "configure", f"{folder}"]
+    subprocess.run(control, env=os.environ | {"NGINX_LISTEN": OURS}, check=True)
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "ours.log").open("w"))
+        processes = {}
+        for address, configuration in ((OURS, "conf/nginx.conf"), (SHORTEST, "shortest.conf")):
+            command = ["nginx", "-p", f"{folder}/", "-c", configuration, "-e", "stderr", "-g", "daemon off;"]
+            process = stack.enter_context(subprocess.Popen(command, cwd=folder, stdout=log))
+            stack.callback(process.terminate)
+            wait_for(f"http://{address}/static/{next(iter(FILES))}")
+            processes[address] = process.pid
+        yield processes
+
+
+def wait_for(url: str) -> None:
+    """Wait until the URL answers; raise TimeoutError after five seconds."""
+    for _ in range(100):
+        try:
+            httpx.get(url).raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(url)
+
+
+if __name__ == "__main__":
+    main()
