@@ -8,7 +8,7 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev test test-unit bench bench-static mutants lint lock clean
+.PHONY: help local dev test test-unit reload certs bench bench-static mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and e
 
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
-	@deploy/require.sh nginx || true
+	@deploy/require.sh nginx pebble lego || true
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance || true
 	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
 
@@ -42,6 +42,12 @@ test-unit: .venv/test ## Run the tests in process only
 	  .venv/bin/pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
 	  --require-hashes --requirement $<
 	@touch $@
+
+reload: ## Take nginx's changed configuration or renewed certificates, without losing a request
+	@docker compose exec --no-TTY nginx /srv/nginx/control.sh reload
+
+certs: .venv/certs ## Make a certificate for development, and its authority (NAMES="localhost 127.0.0.1")
+	@.venv/bin/python -m deploy.certs $(or $(NAMES),localhost 127.0.0.1 ::1)
 
 bench: .venv/bench ## Measure a request in process, against frameworks, and a look-up among many routes
 	@.venv/bin/python -m bench.in_process
@@ -62,7 +68,7 @@ lint: .venv/lint ## Run all linters; none may find anything
 	.venv/bin/basedpyright
 	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh nginx/*.sh
 	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
-	.venv/bin/compose-lint check --fail-on low docker-compose.yml
+	.venv/bin/compose-lint check --fail-on low docker-compose.yml deploy/tls.yml
 	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
 	for settings in NGINX_TLS=off \
 	  "CLIENT_REQUESTS=9 ALLOWED_HOSTS=example.org TRUSTED_PROXIES=10.0.0.0/8 PROXY_PROTOCOL=on NGINX_TLS=on"; do \

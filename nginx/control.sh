@@ -3,8 +3,8 @@
 #
 #   control.sh configure PREFIX [NAME]   check the settings, and write nginx's configuration to PREFIX/NAME (conf)
 #   control.sh start                     configure /run/nginx, and become nginx
-#   control.sh reload [<TAR]             take a new configuration from standard input (`make reload`), or only read the
-#                                        certificates anew; one that nginx refuses is refused, and nothing changes
+#   control.sh reload                    take the configuration and the certificates that are there now (`make reload`),
+#                                        without losing a request; what nginx refuses is refused, and nothing changes
 #   control.sh health                    whether nginx answers
 #
 # The settings are those of .env.example. POSIX sh: what the image has, and Debian's dash on a machine without Docker.
@@ -53,6 +53,7 @@ settings() {
 
   if [ "$https_port" = 443 ]; then suffix=; else suffix=":$https_port"; fi
   echo 'map "" $https_port {' && echo "    default \"$suffix\";" && echo "}"
+  if [ "$prefix" = "$PREFIX" ]; then echo "include container.conf;"; fi
   if [ "$tls" = off ] || [ -e "$prefix/certs/fullchain.pem" ]; then echo "include site.conf;"; fi
   if [ "$tls" = on ]; then echo "include plain.conf;"; fi
 }
@@ -97,15 +98,12 @@ configure() {
 
 reload() {
   cd "$PREFIX"
-  rm -rf next received
-  mkdir received
-  tar -x -f - -C received 2>/dev/null || cp -R conf/. received/
-  if ! sh received/control.sh configure "$PREFIX" next || ! nginx -t -q -p "$PREFIX/" -c next/nginx.conf -e stderr; then
-    rm -rf next received
+  rm -rf next before
+  if ! configure next || ! nginx -t -q -p "$PREFIX/" -c next/nginx.conf -e stderr; then
+    rm -rf next
     echo "nginx: refused; nothing has changed" >&2
     exit 1
   fi
-  rm -rf received
   mv conf before
   mv next conf
   rm -rf before

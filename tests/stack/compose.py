@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -28,8 +29,18 @@ class ComposeStack:
 
     kind = "docker"
 
-    def __init__(self, backend: str, name: str = "", overlay: str = "", **settings: str) -> None:
+    def __init__(
+        self,
+        backend: str,
+        name: str = "",
+        overlay: str = "",
+        files: tuple[str, ...] = ("docker-compose.yml",),
+        root: Path = ROOT,
+        **settings: str,
+    ) -> None:
         self.backend = backend
+        self.files = files
+        self.root = root
         self.project = f"wsgi-test-{os.getpid()}-{backend}{name}"
         self.overlay = overlay
         self.url = f"http://127.0.0.1:{(port := free_port())}"
@@ -39,10 +50,10 @@ class ComposeStack:
 
     def compose(self, *arguments: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` on this project, with further settings; fail the test with its output where it fails."""
-        files = ["--file", "docker-compose.yml", *(["--file", "-"] if self.overlay else [])]
+        files = [f"--file={file}" for file in (*self.files, *(["-"] if self.overlay else []))]
         ended = subprocess.run(
             ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.project, *files, *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environ | settings,
             input=self.overlay,
             text=True,

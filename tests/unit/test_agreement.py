@@ -52,7 +52,7 @@ def directive(name):
 
 def defaults_in_compose():
     """Return the defaults of the variables that docker-compose.yml fills in, and of those it hands on."""
-    found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text))
+    found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text + (ROOT / "deploy" / "tls.yml").read_text()))
     return found | dict.fromkeys([*services["app"]["environment"], *services["nginx"]["environment"]], "")
 
 
@@ -119,6 +119,15 @@ def test_the_port_inside_is_the_same_in_image_compose_and_load_test():
     assert services["nginx"]["ports"] == ["${HTTP_BIND:-127.0.0.1}:${HTTP_PORT:-8080}:" + port]
     assert f"http://127.0.0.1:{port}/nginx-health\n" in control
     assert f"LOCUST_HOST=http://nginx:{port}\n" in dockerfile
+
+
+def test_tls_has_its_ports_and_folders_where_nginx_looks_for_them():
+    overlay = yaml.safe_load((ROOT / "deploy" / "tls.yml").read_text())["services"]["nginx"]
+    prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
+    assert overlay["volumes"] == [f"./{name}:{prefix}/{name}:ro" for name in ("certs", "acme")]
+    port = re.search(r"listen (\d+) ssl", control)[1]
+    assert overlay["ports"] == ["${HTTP_BIND:-127.0.0.1}:${HTTPS_PORT:-8443}:" + port]
+    assert "https_port=${HTTPS_PORT:-8443}\n" in control
 
 
 def test_each_backend_has_a_target_that_names_it():

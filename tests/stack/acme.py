@@ -1,0 +1,92 @@
+"""A certificate authority on this machine that speaks ACME (Debian's pebble), and a client of it (Debian's lego)."""
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import trustme
+
+from tests.stack.waiting import free_port, until
+
+PROGRAMS = ("pebble", "pebble-challtestsrv", "lego")
+DAYS = 90
+
+
+def lacks() -> str:
+    """Return a program that this machine lacks, or nothing."""
+    return next((program for program in PROGRAMS if not shutil.which(program)), "")
+
+
+class Authority:
+    """A running authority, which looks for its challenges at every name on `http_port` of the loopback address."""
+
+    def __init__(self, folder: Path, http_port: int) -> None:
+        self.folder = folder
+        self.port, self.management_port, self.dns_port = free_port(), free_port(), free_port()
+        own = trustme.CA()
+        certificate = own.issue_cert("127.0.0.1")
+        own.cert_pem.write_to_path(folder / "own-authority.pem")
+        certificate.private_key_pem.write_to_path(folder / "key.pem")
+        certificate.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
+        configuration = {
+            "listenAddress": f"127.0.0.1:{self.port}",
+            "managementListenAddress": f"127.0.0.1:{self.management_port}",
+            "certificate": str(folder / "certificate.pem"),
+            "privateKey": str(folder / "key.pem"),
+            "httpPort": http_port,
+            "tlsPort": 0,
+            "certificateValidityPeriod": DAYS * 86400,
+        }
+        (folder / "pebble.json").write_text(json.dumps({"pebble": configuration}))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run pebble, and a name server for which every name is this machine, while the block runs."""
+        commands = [
+            ["pebble", "-config", f"{self.folder}/pebble.json", "-dnsserver", f"127.0.0.1:{self.dns_port}"],
+            ["pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{self.dns_port}",
+             "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{free_port()}"],
+        ]  # fmt: skip
+        # Otherwise it waits before it looks, and refuses some requests at random, to test its clients.
+        environ = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
+        with ExitStack() as stack:
+            log = stack.enter_context((self.folder / "pebble.log").open("w"))
+            for command in commands:
+                process = stack.enter_context(subprocess.Popen(command, stdout=log, stderr=log, env=environ))
+                stack.callback(process.terminate)
+            until(self.is_up, "pebble answers")
+            yield
+
+    def is_up(self) -> bool:
+        """Tell whether the authority answers."""
+        try:
+            return self.root().startswith("-----BEGIN CERTIFICATE-----")
+        except httpx.TransportError:
+            return False
+
+    def root(self) -> str:
+        """Return the certificate that whoever trusts this authority has to know."""
+        context = ssl.create_default_context(cafile=str(self.folder / "own-authority.pem"))
+        return httpx.get(f"https://127.0.0.1:{self.management_port}/roots/0", verify=context).text
+
+    def lego(self, *arguments: str, domain: str, webroot: Path, **environ: str) -> None:
+        """Run lego, which proves by a file in `webroot` that the domain is ours."""
+        command = [
+            "lego", "--accept-tos", "--email", "operator@example.org", "--domains", domain, "--path", f"{self.folder}/lego",
+            "--server", f"https://127.0.0.1:{self.port}/dir", "--http", "--http.webroot", f"{webroot}", *arguments,
+        ]  # fmt: skip
+        ended = subprocess.run(
+            command,
+            env=os.environ | {"LEGO_CA_CERTIFICATES": f"{self.folder}/own-authority.pem"} | environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr

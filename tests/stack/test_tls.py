@@ -1,0 +1,273 @@
+"""TLS, from no certificate by way of an ACME authority to a renewed one, in a copy of the project as on a server."""
+
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from cryptography import x509
+
+from deploy.serve import BACKENDS
+from tests.stack.acme import Authority, lacks
+from tests.stack.compose import ComposeStack
+from tests.stack.conftest import require
+from tests.stack.test_differential import MORE_ROUTES
+from tests.stack.waiting import ROOT, free_port, until
+
+DOMAIN = "site.example"
+YEARS_2 = "max-age=63072000"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(backend, marks=pytest.mark.xdist_group(f"tls-{backend}")) for backend in BACKENDS],
+)
+def site(request, tmp_path_factory):
+    """Return the site with its first certificate, and what it answered before it had one."""
+    require(ComposeStack.kind, request.param)
+    if program := lacks():
+        pytest.skip(f"TLS: {program} is not installed")
+    root = tmp_path_factory.mktemp("server") / "site"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).exists():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    with (root / "app" / "wsgi.py").open("a") as table:
+        table.write(MORE_ROUTES)
+    https_port = free_port()
+    files = ("docker-compose.yml", "deploy/tls.yml")
+    stack = ComposeStack(request.param, "-tls", files=files, root=root, HTTPS_PORT=str(https_port))
+    authority = Authority(tmp_path_factory.mktemp("authority"), int(stack.url.rpartition(":")[2]))
+    found = SimpleNamespace(stack=stack, port=https_port, root=root, authority=authority, plain=stack.url)
+    try:
+        stack.up()
+        found.without_certificate = (httpx.get(f"{stack.url}/about"), httpx.get(f"{stack.url}/nginx-health"))
+        found.without_certificate_log = stack.logs("nginx")
+        with authority.running():
+            (authority.folder / "root.pem").write_text(authority.root())
+            order(found, "run", "--run-hook")
+            until(lambda: answers(found), "HTTPS is answered")
+            yield found
+    finally:
+        stack.down()
+
+
+def order(site, word, hook, *more):
+    """Have lego order a certificate, with the project's own hook."""
+    environ = site.stack.environ | {
+        "COMPOSE_PROJECT_NAME": site.stack.project,
+        "COMPOSE_FILE": ":".join(site.stack.files),
+    }
+    hook = [hook, str(site.root / "deploy" / "renewed.sh")]
+    site.authority.lego(word, *more, *hook, domain=DOMAIN, webroot=site.root / "acme", **environ)
+
+
+def client(site, **options):
+    """Return a client that takes this machine for the site and trusts the authority."""
+    context = ssl.create_default_context(cafile=str(site.authority.folder / "root.pem"))
+    return httpx.Client(base_url=f"https://127.0.0.1:{site.port}", verify=context, headers={"Host": DOMAIN}, **options)
+
+
+def get(http, path, **options):
+    return http.get(path, extensions={"sni_hostname": DOMAIN}, **options)
+
+
+def answers(site):
+    try:
+        with client(site) as http:
+            return get(http, "/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def serial(site):
+    """Return the serial number of the certificate that is shown."""
+    context = ssl.create_default_context(cafile=str(site.authority.folder / "root.pem"))
+    with (
+        socket.create_connection(("127.0.0.1", site.port)) as plain,
+        context.wrap_socket(plain, server_hostname=DOMAIN) as connection,
+    ):
+        return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).serial_number
+
+
+def test_without_a_certificate_only_http_is_answered_and_sends_on(site):
+    page, health = site.without_certificate
+    assert (page.status_code, page.headers["Location"]) == (308, f"https://127.0.0.1:{site.port}/about")
+    assert health.status_code == 204
+    assert "there is no certs/fullchain.pem yet: only HTTP is answered" in site.without_certificate_log
+
+
+def test_the_key_is_for_nginx_alone(site):
+    key = site.root / "certs" / "privkey.pem"
+    assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (101, 0o400)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/about?a=b&c"), ("POST", "/echo"), ("GET", "/static/x.css"), ("GET", "/.env")]
+)
+def test_http_is_sent_on_to_https_with_method_and_query_and_without_hsts(method, path, site):
+    response = httpx.request(method, site.plain + path, headers={"Host": f"{DOMAIN}:80"})
+    assert (response.status_code, response.headers["Location"]) == (308, f"https://{DOMAIN}:{site.port}{path}")
+    assert "Strict-Transport-Security" not in response.headers
+
+
+def test_http_spoken_to_the_tls_port_is_sent_on_as_well(site):
+    response = httpx.get(f"http://127.0.0.1:{site.port}/about", headers={"Host": DOMAIN})
+    assert (response.status_code, response.headers["Location"]) == (308, f"https://{DOMAIN}:{site.port}/about")
+
+
+@pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
+def test_https_is_answered_in_both_versions_of_http_with_hsts(http2, version, site):
+    with client(site, http2=http2) as http:
+        for path, status in (("/", 200), ("/nope", 404), ("/robots.txt", 200), ("/.env", 404)):
+            response = get(http, path)
+            assert (response.http_version, response.status_code) == (version, status)
+            assert response.headers.get_list("Strict-Transport-Security") == [YEARS_2]
+
+
+def test_the_app_sees_who_asked_and_for_what(site):
+    with client(site) as http:
+        seen = get(http, "/environ/", headers={"X-Forwarded-Proto": "http", "X-Forwarded-For": "192.0.2.1"}).json()
+        gateway = site.stack.inspect("nginx")["NetworkSettings"]["Networks"][f"{site.stack.project}_edge"]["Gateway"]
+        assert (seen["wsgi.url_scheme"], seen["REMOTE_ADDR"]) == ("https", gateway)
+        assert (seen["HTTP_HOST"], seen["SERVER_NAME"], seen["SERVER_PORT"]) == (DOMAIN, DOMAIN, "443")
+        seen = get(http, "/environ/", headers={"Host": f"{DOMAIN}:{site.port}"}).json()
+        assert (seen["HTTP_HOST"], seen["SERVER_PORT"]) == (f"{DOMAIN}:{site.port}", str(site.port))
+
+
+def test_the_access_log_tells_the_protocol(site):
+    with client(site, http2=True) as http:
+        identifier = get(http, "/about").headers["X-Request-ID"]
+    until(lambda: identifier in site.stack.logs("nginx"), "the request is logged")
+    [line] = [line for line in site.stack.logs("nginx").splitlines() if identifier in line]
+    assert '"protocol":"HTTP/2.0","tls":"TLSv1.3"' in line
+
+
+def test_the_post_quantum_group_comes_first(site):
+    # The image's own openssl: this machine's may be older.
+    ended = site.stack.execute("nginx", "sh", "-c", "echo | openssl s_client -connect 127.0.0.1:8443 2>/dev/null")
+    assert "Negotiated TLS1.3 group: X25519MLKEM768" in ended.stdout
+    assert "New, TLSv1.3" in ended.stdout
+
+
+def test_no_ticket_is_given(site):
+    context = ssl.create_default_context(cafile=str(site.authority.folder / "root.pem"))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with (
+        socket.create_connection(("127.0.0.1", site.port)) as plain,
+        context.wrap_socket(plain, server_hostname=DOMAIN) as connection,
+    ):
+        assert connection.version() == "TLSv1.2"
+        assert not connection.session.has_ticket
+
+
+def test_sslyze_finds_mozillas_intermediate_profile(site):
+    sslyze = [sys.executable, "-m", "sslyze", "--mozilla_config", "intermediate"]
+    chain = ["--certinfo_ca_file", str(site.authority.folder / "root.pem")]
+    command = [*sslyze, *chain, f"{DOMAIN}:{site.port}{{127.0.0.1}}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert f"{DOMAIN}:{site.port}: OK - Compliant." in ended.stdout
+    assert ended.returncode == 0
+
+
+class Load:
+    """Steady requests while the block runs: over connections that are kept, and each over a new one."""
+
+    def __init__(self, site):
+        self.site, self.ended, self.count, self.failures = site, Event(), 0, []
+
+    def __enter__(self):
+        self.pool = ThreadPoolExecutor(4)
+        for http2, kept in ((True, True), (False, True), (True, False), (False, False)):
+            self.pool.submit(self.ask, http2, kept)
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.pool.shutdown()
+
+    def ask(self, http2, kept):
+        while not self.ended.is_set():
+            with client(self.site, http2=http2) as http:
+                for _ in range(50 if kept else 1):
+                    self.count += 1
+                    try:
+                        if (status := get(http, "/about").status_code) != 200:
+                            self.failures.append(status)
+                    except httpx.RemoteProtocolError as error:
+                        # The server ends the connection, and has not looked at this request: browsers then ask again
+                        # by themselves on a new one (GOAWAY, RFC 9113, 6.8), httpx does not.
+                        if "ConnectionTerminated error_code:0" not in str(error):
+                            self.failures.append(repr(error))
+                        break
+                    except httpx.HTTPError as error:
+                        self.failures.append(repr(error))
+                    if self.ended.is_set():
+                        break
+
+
+def test_a_renewed_certificate_is_taken_without_a_lost_request(site):
+    before = serial(site)
+    with Load(site) as load:
+        order(site, "renew", "--renew-hook", "--days", "365", "--no-random-sleep")
+        until(lambda: serial(site) != before, "the new certificate is shown")
+        enough = load.count + 200
+        until(lambda: load.count > enough, "requests after it")
+    assert load.failures == []
+
+
+def test_a_changed_configuration_is_taken_and_a_bad_one_refused_without_a_lost_request(site):
+    path = site.root / "nginx" / "headers.conf"
+    text = path.read_text()
+    reload = ("exec", "--no-TTY", "nginx", "/srv/nginx/control.sh", "reload")
+
+    def policy():
+        with client(site) as http:
+            return get(http, "/about").headers["Referrer-Policy"]
+
+    with Load(site) as load:
+        path.write_text(text.replace('"same-origin";\n}\n# None of', '"no-referrer";\n}\n# None of'))
+        site.stack.compose(*reload)
+        until(lambda: policy() == "no-referrer", "the change is served")
+        path.write_text("nonsense;\n" + text)
+        ended = site.stack.compose(*reload, check=False)
+        assert ended.returncode != 0
+        assert 'unknown directive "nonsense"' in ended.stderr
+        assert "nginx: refused; nothing has changed" in ended.stderr
+        assert policy() == "no-referrer"
+        path.write_text(text)
+        site.stack.compose(*reload)
+        until(lambda: policy() == "same-origin", "it is as before")
+    assert load.failures == []
+    assert load.count > 50
+
+
+def test_make_certs_makes_a_certificate_once_and_refuses_to_replace_it(tmp_path):
+    (tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy" / "certs.py", tmp_path / "deploy")
+    command = [sys.executable, "-m", "deploy.certs", "localhost", "*.example.org", "::1"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    certificate = x509.load_pem_x509_certificate((tmp_path / "certs" / "fullchain.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost", "*.example.org"]
+    assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days == 365
+    context = ssl.create_default_context(cafile=str(tmp_path / "certs" / "authority.pem"))
+    assert len(context.get_ca_certs()) == 1
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode != 0
+    assert "is there already" in again.stderr
+
+
+def test_a_host_that_no_certificate_can_have_is_refused_by_name(tmp_path):
+    command = [sys.executable, "-c", "from deploy.certs import *; FOLDER = Path('x'); main()", "no host"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert ended.stderr.startswith("certs: NAMES is 'no host'")
