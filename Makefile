@@ -68,7 +68,7 @@ lint: .venv/lint ## Run all linters; none may find anything
 	.venv/bin/basedpyright
 	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh nginx/*.sh
 	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
-	.venv/bin/compose-lint check --fail-on low docker-compose.yml deploy/tls.yml
+	.venv/bin/compose-lint check --fail-on low docker-compose.yml
 	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
 	for settings in NGINX_TLS=off \
 	  "CLIENT_REQUESTS=9 ALLOWED_HOSTS=example.org TRUSTED_PROXIES=10.0.0.0/8 PROXY_PROTOCOL=on NGINX_TLS=on"; do \
@@ -77,6 +77,8 @@ lint: .venv/lint ## Run all linters; none may find anything
 	done
 	.venv/bin/zizmor --quiet --offline --persona pedantic --strict-collection .
 	@if docker buildx version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then \
+	  docker compose -f docker-compose.yml -f deploy/tls.yml config >.local/lint/tls.yml; \
+	  .venv/bin/compose-lint check --fail-on low .local/lint/tls.yml; \
 	  for target in gunicorn uwsgi nginx loadtest; do docker build --quiet --check --target $$target .; done; \
 	else \
 	  echo "not run: docker build --check, for want of a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \

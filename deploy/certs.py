@@ -18,7 +18,7 @@ DAYS = 365  # as long as a browser and Mozilla's profile allow
 
 
 def make(folder: Path, names: list[str]) -> None:
-    """Write privkey.pem, fullchain.pem and authority.pem for these hosts; raise FileExistsError where there are some."""
+    """Write privkey.pem, fullchain.pem and authority.pem for these hosts; raise FileExistsError, ValueError."""
     authority = trustme.CA(organization_name="A development machine")
     now = datetime.now(UTC)
     certificate = authority.issue_cert(*names, not_before=now, not_after=now + timedelta(days=DAYS))

@@ -28,7 +28,8 @@ class Authority:
 
     def __init__(self, folder: Path, http_port: int) -> None:
         self.folder = folder
-        self.port, self.management_port, self.dns_port = free_port(), free_port(), free_port()
+        self.port, self.management_port = free_port(), free_port()
+        self.dns_address = f"127.0.0.1:{free_port()}"
         own = trustme.CA()
         certificate = own.issue_cert("127.0.0.1")
         own.cert_pem.write_to_path(folder / "own-authority.pem")
@@ -49,8 +50,8 @@ class Authority:
     def running(self) -> Iterator[None]:
         """Run pebble, and a name server for which every name is this machine, while the block runs."""
         commands = [
-            ["pebble", "-config", f"{self.folder}/pebble.json", "-dnsserver", f"127.0.0.1:{self.dns_port}"],
-            ["pebble-challtestsrv", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{self.dns_port}",
+            ["pebble", "-config", f"{self.folder}/pebble.json", "-dnsserver", self.dns_address],
+            ["pebble-challtestsrv", "-dns01", self.dns_address, "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "",
              "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{free_port()}"],
         ]  # fmt: skip
         # Otherwise it waits before it looks, and refuses some requests at random, to test its clients.
@@ -78,7 +79,7 @@ class Authority:
     def lego(self, *arguments: str, domain: str, webroot: Path, **environ: str) -> None:
         """Run lego, which proves by a file in `webroot` that the domain is ours."""
         command = [
-            "lego", "--accept-tos", "--email", "operator@example.org", "--domains", domain, "--path", f"{self.folder}/lego",
+            "lego", "--accept-tos", "--email", "operator@example.org", "--path", f"{self.folder}/lego", "--domains", domain,
             "--server", f"https://127.0.0.1:{self.port}/dir", "--http", "--http.webroot", f"{webroot}", *arguments,
         ]  # fmt: skip
         ended = subprocess.run(
