@@ -79,8 +79,9 @@ class Authority:
     def lego(self, *arguments: str, domain: str, webroot: Path, **environ: str) -> None:
         """Run lego, which proves by a file in `webroot` that the domain is ours."""
         command = [
-            "lego", "--accept-tos", "--email", "operator@example.org", "--path", f"{self.folder}/lego", "--domains", domain,
-            "--server", f"https://127.0.0.1:{self.port}/dir", "--http", "--http.webroot", f"{webroot}", *arguments,
+            "lego", "--accept-tos", "--email", "operator@example.org", "--path", f"{self.folder}/lego",
+            "--server", f"https://127.0.0.1:{self.port}/dir", "--domains", domain,
+            "--http", "--http.webroot", f"{webroot}", *arguments,
         ]  # fmt: skip
         ended = subprocess.run(
             command,
