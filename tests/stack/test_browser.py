@@ -73,7 +73,7 @@ def visit(browser, stack):
             page.on("requestfailed", lambda request: wrong.append(f"{request.url}: {request.failure}"))
             assert page.goto(path).status == PAGES[path]
             yield page
-            assert wrong == []
+            assert not wrong, "\n".join(wrong)
 
     return visit
 
@@ -106,8 +106,12 @@ def test_axe_finds_nothing_and_leaves_nothing_undecided(path, modules, visit):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size(size)
             found = page.evaluate("rules => axe.run({runOnly: rules})", RULES)
-            findings = found["violations"] + found["incomplete"]
-            assert [(it["help"], [node["html"] for node in it["nodes"]]) for it in findings] == [], (scheme, size)
+            findings = [
+                f"{scheme}, {size['width']} px: {finding['help']}: {node['html']}"
+                for finding in found["violations"] + found["incomplete"]
+                for node in finding["nodes"]
+            ]
+            assert not findings, "\n".join(findings)
             assert found["passes"]
 
 
@@ -146,7 +150,8 @@ def test_without_scripts_every_link_leads_somewhere(path, visit):
         assert links
         for link in links:
             link.click(trial=True)  # all of a click but the press
-            assert page.request.get(link.get_attribute("href")).ok
+            href = link.get_attribute("href")
+            assert page.request.get(href).ok, href
 
 
 @pytest.mark.parametrize("path", PAGES)
