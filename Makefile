@@ -23,8 +23,8 @@ dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and e
 
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
-	@deploy/require.sh nginx pebble lego || true
-	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance || true
+	@for need in nginx chromium pebble lego; do deploy/require.sh $$need || true; done
+	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/judges || true
 	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
 
 test-unit: .venv/test ## Run the tests in process only
@@ -34,13 +34,15 @@ test-unit: .venv/test ## Run the tests in process only
 	@deploy/require.sh venv
 	$(PYTHON) -m venv .venv
 
-# .venv/GROUP: requirements/GROUP.txt is installed.
+# .venv/GROUP: requirements/GROUP.txt is installed; the judges of the pages are npm's, and their group is Node and npm.
+.venv/judges: tests/judges/package-lock.json
 .venv/%: requirements/%.txt | .venv/bin/python
 	@$(if $(filter uwsgi,$*),deploy/require.sh headers)
 	@$(if $(filter conformance,$*),deploy/require.sh headers apache)
 	UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false" \
 	  .venv/bin/pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
 	  --require-hashes --requirement $<
+	@$(if $(filter judges,$*),.venv/bin/npm --prefix tests/judges ci >/dev/null)
 	@touch $@
 
 reload: ## Take nginx's changed configuration or renewed certificates, without losing a request
@@ -61,13 +63,14 @@ mutants: .venv/mutation ## Change app/ in a thousand places and count the change
 	@rm -rf mutants
 	@.venv/bin/mutmut run && .venv/bin/mutmut results
 
-lint: .venv/lint ## Run all linters; none may find anything
+lint: .venv/lint .venv/judges ## Run all linters; none may find anything
 	.venv/bin/ruff format --quiet --check --diff .
 	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy
 	.venv/bin/basedpyright
 	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh nginx/*.sh
 	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
+	.venv/bin/node tests/judges/node_modules/.bin/stylelint --config tests/judges/stylelint.json 'app/static/*.css'
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
 	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
 	for settings in NGINX_TLS=off \
@@ -84,13 +87,14 @@ lint: .venv/lint ## Run all linters; none may find anything
 	  echo "not run: docker build --check, for want of a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \
 	fi
 
-lock: .venv/test ## Write requirements/*.txt anew from pyproject.toml
+lock: .venv/test .venv/judges ## Write requirements/*.txt anew from pyproject.toml, and the lock of tests/judges
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
 	for group in $(notdir $(basename $(wildcard requirements/*.txt))); do \
 	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	    --custom-compile-command 'make lock' pyproject.toml --group $$group --output-file requirements/$$group.txt; \
 	done
+	.venv/bin/npm --prefix tests/judges update --package-lock-only
 
 clean: ## Remove the virtual environment and what the tools have left
-	rm -rf .venv .local .hypothesis .*_cache .coverage mutants
+	rm -rf .venv .local .hypothesis .*_cache .coverage mutants tests/judges/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +

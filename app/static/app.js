@@ -8,7 +8,8 @@ const status = section.querySelector("[role=status]");
 const TIMES = 20;
 
 async function ask() {
-  button.disabled = true;
+  if (button.ariaDisabled === "true") return;
+  button.ariaDisabled = "true"; // not disabled: that would take the keyboard's focus away
   const answers = new Map();
   const started = performance.now();
   try {
@@ -20,12 +21,12 @@ async function ask() {
       answers.set(who, (answers.get(who) ?? 0) + 1);
     }
     section.querySelector("table").hidden = false;
-    rows.replaceChildren(...[...answers].map(([who, count]) => row([...who.split("\n"), count])));
+    rows.replaceChildren(...[...answers].sort().map(([who, count]) => row([...who.split("\n"), count])));
     status.textContent = `${TIMES} answers, ${((performance.now() - started) / TIMES).toFixed(1)} ms each.`;
   } catch (error) {
     status.textContent = `No answer: ${error.message}.`;
   } finally {
-    button.disabled = false;
+    button.ariaDisabled = "false";
   }
 }
 

@@ -1,0 +1,177 @@
+"""The pages before their judges: html-validate, axe, and Debian's Chromium, which uses them as a visitor does."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.stack.waiting import ROOT
+
+# Of one kind only, for each visit takes a second, and what differs in containers is no part of a page.
+pytestmark = pytest.mark.kind("processes")
+
+# Every page and error page that a browser can ask for, with its status: one line adds one to every test.
+PAGES = {
+    "/": 200,
+    "/about": 200,
+    "/hello/world": 200,
+    "/nope": 404,
+    "/echo": 405,
+    "/.env": 404,  # nginx's own
+}
+PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 800}
+NARROWEST = {"width": 320, "height": 740}  # WCAG 2.2, 1.4.10
+# Levels A and AA of WCAG 2.0, 2.1 and 2.2, and what axe recommends beyond them.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+JUDGES = ROOT / "tests" / "judges"
+
+
+@pytest.fixture(scope="session")
+def modules() -> Path:
+    """Return the folder of the judges that npm installs."""
+    if not (folder := JUDGES / "node_modules").is_dir():
+        pytest.skip("html-validate and axe: not installed, `make .venv/judges` says why")
+    return folder
+
+
+@pytest.fixture(scope="module")  # not for the session: in a process where Playwright runs, asyncio.run() cannot
+def browser() -> Iterator[Browser]:
+    """Return a running browser, which finds no host but this one."""
+    if not (chromium := shutil.which("chromium")):
+        pytest.skip("the pages in a browser: chromium is not installed")
+    flags = ["--disable-gpu", "--disable-quic", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=flags) as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser, stack):
+    """Return a function that opens a page in a profile of its own, and in the end fails for all that went wrong."""
+
+    @contextmanager
+    def visit(path, **options):
+        wrong = []
+        # Chromium reports the status of an error page as an error, and that is none.
+        own = f"Failed to load resource: the server responded with a status of {PAGES[path]} "
+
+        def hear(message):
+            is_own = message.location["url"] == f"{stack.url}{path}" and message.text.startswith(own)
+            if message.type in {"error", "warning"} and not is_own:
+                wrong.append(f"{message.type} in the console: {message.text}")
+
+        with browser.new_page(base_url=stack.url, **options) as page:
+            page.on("console", hear)  # a violation of the Content-Security-Policy is said there, too
+            page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
+            page.on("requestfailed", lambda request: wrong.append(f"{request.url}: {request.failure}"))
+            assert page.goto(path).status == PAGES[path]
+            yield page
+            assert not wrong, "\n".join(wrong)
+
+    return visit
+
+
+def press(page):
+    """Press the home page's button with the keyboard, and wait for what it shows."""
+    page.get_by_role("button").press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("20 answers")
+
+
+def test_html_validate_finds_nothing(modules, http, tmp_path):
+    for path, status in PAGES.items():
+        response = http.get(path, headers={"Accept": "text/html"})
+        assert response.status_code == status
+        (tmp_path / f"{path.replace('/', '-')}.html").write_bytes(response.content)
+    judge = [f"{sys.prefix}/bin/node", modules / ".bin/html-validate", "--config", JUDGES / "html-validate.json"]
+    ended = subprocess.run(
+        [*judge, "--max-warnings", "0", *tmp_path.iterdir()], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_and_leaves_nothing_undecided(path, modules, visit):
+    with visit(path) as page:
+        if path == "/":
+            press(page)
+        page.evaluate((modules / "axe-core/axe.min.js").read_text())  # a script element, the policy would refuse
+        for scheme, size in product(["light", "dark"], [PHONE, DESK]):
+            page.emulate_media(color_scheme=scheme)
+            page.set_viewport_size(size)
+            found = page.evaluate("rules => axe.run({runOnly: rules})", RULES)
+            findings = [
+                f"{scheme}, {size['width']} px: {finding['help']}: {node['html']}"
+                for finding in found["violations"] + found["incomplete"]
+                for node in finding["nodes"]
+            ]
+            assert not findings, "\n".join(findings)
+            assert found["passes"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_loads_without_a_complaint(path, visit):
+    with visit(path) as page:
+        page.wait_for_load_state("networkidle")
+
+
+def test_the_button_shows_who_answered_and_keeps_the_focus(stack, visit):
+    with visit("/") as page:
+        press(page)
+        expect(page.get_by_role("button")).to_be_focused()
+        rows = [row.inner_text().split() for row in page.locator("#ask tbody tr").all()]
+        assert {(backend, release) for backend, release, _, _ in rows} == {(stack.backend, "dev")}
+        assert sum(int(answers) for _, _, _, answers in rows) == 20
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_without_scripts_only_the_button_is_missing(path, visit):
+    def text(page):
+        return re.sub(r"\d+", "0", page.locator("main").inner_text())  # another worker may have answered
+
+    with visit(path) as page:
+        page.locator("#ask").evaluate_all("sections => sections.forEach(section => section.remove())")
+        expected = text(page)
+    with visit(path, java_script_enabled=False) as page:
+        assert text(page) == expected
+        assert page.get_by_role("button").count() == 0
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_without_scripts_every_link_leads_somewhere(path, visit):
+    with visit(path, java_script_enabled=False) as page:
+        links = page.get_by_role("link").all()
+        assert links
+        for link in links:
+            link.click(trial=True)  # all of a click but the press
+            href = link.get_attribute("href")
+            assert page.request.get(href).ok, href
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(path, visit):
+    with visit(path) as page:
+        usable = page.locator("a, button, [tabindex]").filter(visible=True).all()
+        assert usable
+        for element in usable:
+            page.keyboard.press("Tab")
+            expect(element).to_be_focused()
+            expect(element).not_to_have_css("outline-style", "none")
+            expect(element).not_to_have_css("outline-width", "0px")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_scrolls_sideways_on_a_phone(path, visit):
+    with visit(path) as page:
+        if path == "/":
+            press(page)
+        for size in (PHONE, NARROWEST):
+            page.set_viewport_size(size)
+            assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
