@@ -24,7 +24,7 @@ def environ(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
 def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with the path's {status}, and with the query's variables as headers."""
     _, arguments = environ["wsgiorg.routing_args"]
-    headers = [("Content-Type", "text/plain"), *parse_qsl(environ["QUERY_STRING"])]
+    headers = [("Content-Type", "text/plain; charset=utf-8"), *parse_qsl(environ["QUERY_STRING"])]
     start_response(status_line(HTTPStatus(int(arguments["status"]))), headers)
     return [b"the app's own"]
 
