@@ -35,4 +35,18 @@ def released(handler: WSGIApplication) -> WSGIApplication:
     return labelled
 
 
-application = ProxyFix(released(app.wsgi.application), x_for=1, x_proto=1, x_host=1, x_port=1)
+def asked(handler: WSGIApplication) -> WSGIApplication:
+    """Leave Host as the client sent it: ProxyFix adds the port even where it is the scheme's own.
+
+    A browser's Origin has no port there, and a check against forged requests (Django's) compares the two.
+    """
+
+    def addressed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if host := environ.get("HTTP_X_FORWARDED_HOST"):
+            environ["HTTP_HOST"] = host
+        return handler(environ, start_response)
+
+    return addressed
+
+
+application = ProxyFix(asked(released(app.wsgi.application)), x_for=1, x_proto=1, x_host=1, x_port=1)

@@ -1,5 +1,7 @@
 """The stacks that the tests run against: the same tests for each, by fixture parameter."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from functools import cache
 
@@ -9,23 +11,26 @@ import pytest
 from deploy.serve import BACKENDS
 from tests.stack.compose import ComposeStack, has_engine
 from tests.stack.local import LocalStack, missing
+from tests.stack.waiting import ROOT
 
 KINDS = {stack.kind: stack for stack in (LocalStack, ComposeStack)}
 Stack = LocalStack | ComposeStack
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes `stack` once for each backend in each kind, or in the one that @pytest.mark.kind names."""
-    if "stack" in metafunc.fixturenames:
-        only = metafunc.definition.get_closest_marker("kind")
-        kinds = only.args if only else KINDS
+    """Run a test that takes `stack` or `probe` once for each backend in each kind, or in those that its marks name."""
+    for name in {"stack", "probe"} & {*metafunc.fixturenames}:
+        kinds, backends = (
+            mark.args if (mark := metafunc.definition.get_closest_marker(of)) else default
+            for of, default in (("kind", KINDS), ("backend", BACKENDS))
+        )
         for_each = [
             # One stack is one worker's, where pytest-xdist runs several: --dist loadgroup.
             pytest.param((kind, backend), id=f"{kind}-{backend}", marks=pytest.mark.xdist_group(f"{kind}-{backend}"))
             for kind in kinds
-            for backend in BACKENDS
+            for backend in backends
         ]
-        metafunc.parametrize("stack", for_each, indirect=True, scope="session")
+        metafunc.parametrize(name, for_each, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +39,30 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     kind, backend = request.param
     require(kind, backend)
     stack = KINDS[kind](backend)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="session")
+def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a running stack like `stack`, with tests/stack/probe.py in place of app/wsgi.py, in one worker."""
+    kind, backend = request.param
+    require(kind, backend)
+    probe = ROOT / "tests" / "stack" / "probe.py"
+    stack: Stack
+    if kind == ComposeStack.kind:
+        volumes = {"volumes": [f"{probe}:/srv/app/wsgi.py:ro"]}
+        overlay = json.dumps({"services": {"app": volumes, "assets": volumes}})
+        stack = ComposeStack(backend, name="-probe", overlay=overlay, WEB_CONCURRENCY="1")
+    else:
+        root = tmp_path_factory.mktemp("probe")
+        for folder in ("app", "deploy", "nginx"):
+            shutil.copytree(ROOT / folder, root / folder)
+        shutil.copy(probe, root / "app" / "wsgi.py")
+        stack = LocalStack(backend, root=root, WEB_CONCURRENCY="1")
     try:
         stack.up()
         yield stack

@@ -1,0 +1,166 @@
+"""What nginx answers itself: a page or a problem as the client asks, with the request id; the app's errors untouched."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.stack.edge import edge
+from tests.stack.test_conformance import Answer
+from tests.stack.test_differential import ask, request
+from tests.stack.waiting import ROOT, until
+
+ERRORS = {
+    "400 Bad Request": request(host=b"Host: a b"),
+    "403 Forbidden": request(b"/static/"),
+    "404 Not Found": request(b"/static/nope.css"),
+    "405 Method Not Allowed": request(b"/", b"BREW"),
+    "413 Content Too Large": request(b"/echo", b"POST", (b"Content-Length: 1048577",)),
+    "431 Request Header Fields Too Large": request(headers=(b"Cookie: " + b"x" * 9000,)),
+    "501 Not Implemented": request(b"/echo", b"POST", (b"Transfer-Encoding: gzip, chunked",)),
+}
+FORMATS = {"text/html": "text/html; charset=utf-8", "application/json": "application/problem+json"}
+
+
+def asking(sent, accept):
+    """Return the request with this Accept."""
+    return sent.replace(b"\r\n", f"\r\nAccept: {accept}\r\n".encode(), 1)
+
+
+def assert_ours(where, sent, title, accept):
+    """Ask, and see that the answer is nginx's own error of this title, as a page or as a problem."""
+    answer = Answer.parse(ask(where, sent), "GET")
+    status = int(title.partition(" ")[0])
+    assert (answer.status, answer.headers["Content-Type"]) == (status, FORMATS[accept])
+    text = answer.body.decode()
+    identifier = answer.headers["X-Request-ID"]
+    if accept == "text/html":
+        assert f"<h1>{title}</h1>" in text
+        assert f"<code>{identifier}</code>" in text
+        [style] = re.findall("<style>(.*)</style>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}';" in answer.headers["Content-Security-Policy"]
+    else:
+        problem = json.loads(text)
+        assert problem.keys() == {"title", "status", "detail", "request_id"}
+        assert (f"{status} {problem['title']}", problem["status"], problem["request_id"]) == (title, status, identifier)
+        assert problem["detail"] != "This request could not be answered."
+    assert re.fullmatch("[0-9a-f]{32}", identifier)
+    assert answer.headers["Retry-After"] == ("1" if status in (429, 503) else None)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize("accept", FORMATS)
+@pytest.mark.parametrize("title", ERRORS)
+def test_an_error_of_nginx_is_a_page_or_a_problem_with_the_request_id(title, accept, stack):
+    assert_ours(stack, asking(ERRORS[title], accept), title, accept)
+
+
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize("asked", FORMATS)
+@pytest.mark.parametrize(
+    ("title", "line", "accept"),
+    [
+        ("400 Bad Request", b"GET /../x HTTP/1.1", "application/json"),
+        ("414 URI Too Long", b"GET /" + b"y" * 9000 + b" HTTP/1.1", "text/html"),
+        ("505 HTTP Version Not Supported", b"GET / HTTP/2.0", "application/json"),
+    ],
+)
+def test_an_error_in_the_first_line_comes_before_the_client_can_say_what_it_wants(title, line, accept, asked, stack):
+    sent = b"%s\r\nHost: localhost\r\nAccept: %s\r\nConnection: close\r\n\r\n" % (line, asked.encode())
+    assert_ours(stack, sent, title, accept)
+
+
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize("accept", FORMATS)
+def test_a_host_that_is_not_allowed_is_421(accept, stack):
+    with edge(stack, ALLOWED_HOSTS="example.org") as other:
+        assert_ours(other, asking(request(b"/"), accept), "421 Misdirected Request", accept)
+
+
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize("accept", FORMATS)
+def test_too_many_requests_are_429(accept, stack):
+    with edge(stack, CLIENT_REQUESTS="1") as other:
+        until(lambda: httpx.get(other.url).status_code == 429, "it is too much")
+        assert_ours(other, asking(request(b"/"), accept), "429 Too Many Requests", accept)
+
+
+@pytest.fixture(scope="module")
+def impatient(probe, tmp_path_factory):
+    """Return an edge that waits for a second where ours waits for ten or thirty."""
+    conf = Path(shutil.copytree(ROOT / "nginx", tmp_path_factory.mktemp("impatient") / "nginx"))
+    for directive in ("client_header_timeout 10s", "client_body_timeout 10s", "proxy_read_timeout 30s"):
+        [file] = [file for file in conf.glob("*.conf") if f" {directive};" in file.read_text()]
+        file.write_text(file.read_text().replace(f" {directive};", f" {directive.split()[0]} 1s;"))
+    with edge(probe, conf=conf) as impatient:
+        yield impatient
+
+
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize("accept", FORMATS)
+def test_an_app_that_thinks_for_too_long_is_504(accept, impatient):
+    assert_ours(impatient, asking(request(b"/think/3"), accept), "504 Gateway Timeout", accept)
+
+
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize(
+    "sent", [b"GET /slow HTTP/1.1\r\nHost: a\r\n", b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{"]
+)
+def test_a_client_that_is_too_slow_gets_no_answer_and_is_in_the_log(sent, impatient):
+    before = impatient.logs().count('"status":408')
+    assert ask(impatient, sent) == b""
+    until(lambda: impatient.logs().count('"status":408') == before + 1, "it is in the log")
+
+
+def test_nobody_behind_is_503_at_once_and_nginx_answers_the_rest(probe):
+    probe.stop_app()
+    try:
+        for accept in FORMATS:
+            assert_ours(probe, asking(request(b"/environ/"), accept), "503 Service Unavailable", accept)
+            assert_ours(probe, asking(request(b"/environ/", b"POST", body=b"{}"), accept), "503 Service Unavailable", accept)
+        assert httpx.get(f"{probe.url}/nginx-health").status_code == 204
+        assert httpx.get(f"{probe.url}/robots.txt").status_code == 200
+    finally:
+        probe.start_app()
+        until(probe.is_up, "the app is back")
+
+
+def switch(stack, command):
+    """Close or open the site as the README says."""
+    if stack.kind == "docker":
+        assert stack.execute("nginx", *command.split()).returncode == 0
+    elif command == "touch maintenance":
+        (stack.run_dir / "maintenance").touch()
+    else:
+        (stack.run_dir / "maintenance").unlink()
+
+
+@pytest.mark.backend("gunicorn")
+def test_maintenance_closes_and_opens_the_site_without_a_restart(stack, http):
+    style = re.search(r'"(/static/[^"]+\.css)"', http.get("/").text)[1]
+    for _ in range(2):
+        switch(stack, "touch maintenance")
+        try:
+            for accept in FORMATS:
+                assert_ours(stack, asking(request(b"/"), accept), "503 Service Unavailable", accept)
+            assert http.get(style).status_code == 200
+            assert http.get("/robots.txt").status_code == 200
+            assert http.get("/nginx-health").status_code == 204
+        finally:
+            switch(stack, "rm maintenance")
+        assert http.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 412, 413, 421, 429, 431, 500, 501, 502, 503, 504])
+def test_the_apps_own_errors_pass_untouched(status, probe):
+    answer = httpx.get(f"{probe.url}/answer/{status}", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.text) == (status, "the app's own")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert not {"Retry-After", "Allow", "Cache-Control", "Vary"} & answer.headers.keys()
