@@ -23,7 +23,8 @@ def conditional_get(handler: WSGIApplication) -> WSGIApplication:
             return body
         _, headers = response.started
         names = {name.lower(): value for name, value in headers}
-        etag = names.get("etag") or quote_etag(generate_etag(b"".join(body)))
+        # Weak, since nginx compresses the body: it would make a strong one weak, and then it was another one in the 304.
+        etag = names.get("etag") or quote_etag(generate_etag(b"".join(body)), weak=True)
         if "etag" not in names:
             headers = [*headers, ("ETag", etag)]
         if is_resource_modified(environ, etag, last_modified=names.get("last-modified")):
