@@ -17,6 +17,7 @@ backlog = 1024
 
 # As nginx's large_client_header_buffers; gunicorn's default would answer 414 to lines that nginx accepts.
 limit_request_line = 8190
+limit_request_field_size = 8192  # of this one it counts the line's end as well
 # What fits into nginx's buffers; gunicorn's default would answer 431, and uWSGI's would close the connection.
 limit_request_fields = 1000
 

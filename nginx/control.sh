@@ -8,9 +8,14 @@
 #   control.sh health                    whether nginx answers
 #
 # The settings are those of .env.example. POSIX sh: what the image has, and Debian's dash on a machine without Docker.
-set -eu
+set -euf  # f: a value such as * is no pattern for the names of files
 
 PREFIX=/run/nginx
+# An address or a network: 10.0.0.0/8 (0 to 255, four times; 0 to 32), 2001:db8::/32 (0 to 128).
+OCTET='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+GROUP='[0-9a-fA-F]{1,4}'
+ADDRESS="($OCTET\.){3}$OCTET(/(3[0-2]|[12]?[0-9]))?"
+ADDRESS="$ADDRESS|(($GROUP:){7}$GROUP|(($GROUP:){0,5}$GROUP)?::(($GROUP:){0,5}$GROUP)?)(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
 
 refuse() {
   echo "nginx: $1 is '$2': it must be $3" >&2
@@ -70,13 +75,14 @@ configure() {
   check NGINX_TLS "$tls" 'on|off' "on or off"
   https_port=${HTTPS_PORT:-8443}
   check HTTPS_PORT "$https_port" '[1-9][0-9]{0,4}' "a port"
-  hosts=$(echo "${ALLOWED_HOSTS:-}" | tr ',' ' ')
+  # Each once, or nginx refuses them; upper and lower case are one.
+  hosts=$(printf '%s\n' "${ALLOWED_HOSTS:-}" | tr 'A-Z, ' 'a-z\n\n' | sort -u)
   for host in $hosts; do
-    check ALLOWED_HOSTS "$host" '(\*\.)?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*' "names such as example.org or *.example.org, with commas between them"
+    check ALLOWED_HOSTS "$host" '(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*' "names such as example.org or *.example.org, with commas between them"
   done
-  proxies=$(echo "${TRUSTED_PROXIES:-}" | tr ',' ' ')
+  proxies=$(printf '%s\n' "${TRUSTED_PROXIES:-}" | tr -s ', ' '\n\n')
   for proxy in $proxies; do
-    check TRUSTED_PROXIES "$proxy" '[0-9a-fA-F.:]+(/[0-9]{1,3})?' "addresses or networks such as 10.0.0.0/8, with commas between them"
+    check TRUSTED_PROXIES "$proxy" "$ADDRESS" "addresses or networks such as 10.0.0.0/8, with commas between them"
   done
   if [ "$proxy_protocol" = on ] && [ -z "$proxies" ]; then
     refuse TRUSTED_PROXIES "" "the address of the proxy whose PROXY protocol is believed, where PROXY_PROTOCOL is on"

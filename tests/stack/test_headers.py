@@ -65,6 +65,7 @@ CONTRACTS = {
         BARE | ASK_AGAIN | {"Content-Type": "application/manifest+json; charset=utf-8"},
     ),
     "security.txt": ("GET", "/.well-known/security.txt", {}, 200, BARE | ASK_AGAIN),
+    "a redirect": ("GET", "/static/root", {}, 301, PAGE | ASK_AGAIN | {"Location": "/static/root/"}),
     "the app's 404": ("GET", "/nope", {}, 404, BARE | NOT_KEPT | {"Content-Type": PROBLEM, "Vary": "Accept"}),
     "the app's 404, as a page": ("GET", "/nope", HTML, 404, PAGE | NOT_KEPT),
     "the app's 405": ("DELETE", "/about", {}, 405, BARE | {"Allow": "GET, HEAD, OPTIONS"}),

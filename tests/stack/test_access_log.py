@@ -1,0 +1,124 @@
+"""The access log: one line of JSON a request, whatever the request."""
+
+import json
+import re
+
+import httpx
+import pytest
+
+from tests.stack.test_conformance import Answer
+from tests.stack.test_differential import ask, request
+from tests.stack.waiting import until
+
+
+def lines(stack, text):
+    """Return the lines of nginx's log that have this text in them, once there are any."""
+    until(lambda: text in stack.logs("nginx"), "nginx has written its log")
+    return [line for line in stack.logs("nginx").splitlines() if text in line]
+
+
+def logged(stack, answer):
+    """Return what is in the log of this answer's request."""
+    [line] = lines(stack, f'"request_id":"{answer.headers["X-Request-ID"]}"')
+    return json.loads(line)
+
+
+def test_a_request_is_one_line_with_all_that_is_to_know(stack, http):
+    answer = http.get("/about", headers={"User-Agent": "of the test", "Accept-Encoding": "identity"})
+    entry = logged(stack, answer)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", entry.pop("time"))
+    assert re.fullmatch(r"\d+\.\d\d\d", entry.pop("upstream_seconds"))
+    assert isinstance(entry.pop("seconds"), float)
+    assert re.fullmatch(r"127\.0\.0\.1|\d+\.\d+\.\d+\.1", entry.pop("client"))
+    assert entry == {
+        "request_id": answer.headers["X-Request-ID"],
+        "method": "GET",
+        "host": stack.url.removeprefix("http://"),
+        "path": "/about",
+        "status": 200,
+        "bytes": len(answer.content),
+        "release": f"dev-{stack.backend}",
+        "protocol": "HTTP/1.1",
+        "tls": "",
+        "user_agent": "of the test",
+    }
+
+
+def test_only_nginx_writes_it(stack, http):
+    logged(stack, http.get("/hello/only-once"))
+    assert (stack.logs("nginx") + (stack.logs("app") if stack.kind == "docker" else "")).count("/hello/only-once") == 1
+
+
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize(
+    ("sent", "status", "path"),
+    [
+        (request(b"/static/nope.css?a"), 404, "/static/nope.css"),
+        (request(b"/static/nope.css", headers=(b"Accept: text/html",)), 404, "/static/nope.css"),
+        (request(b"/static/"), 403, "/static/"),
+        (request(b"/robots.txt", b"POST"), 405, "/robots.txt"),
+        (request(b"/x/%2e%2e/y?a"), 400, "/x/%2e%2e/y"),
+        (request(b"/a", host=b"Host: a b"), 400, "/a"),
+        (request(b"/a%0A%22\\", b"BREW"), 405, "/a%0A%22\\"),
+        (request(b"/a\xffb"), 400, "/a"),
+        (request(b"/a", host=b"Host: a\xffb"), 400, "/a"),
+        (request(b"/../x"), 400, "/../x"),
+        (request(b"/" + b"y" * 9000), 414, "/" + "y" * (8192 - len("GET /"))),
+        (request(b"http://a/../x"), 400, "/../x"),
+        (request(b"/echo", b"POST", (b"Content-Length: 1048577",)), 413, "/echo"),
+        (request(b"/y", headers=(b"Cookie: " + b"x" * 9000,)), 431, "/y"),
+    ],
+)
+def test_an_error_of_nginx_has_the_path_that_was_asked_for(sent, status, path, stack):
+    answer = Answer.parse(ask(stack, sent), "GET")
+    entry = logged(stack, answer)
+    assert (answer.status, entry["status"], entry["path"]) == (status, status, path)
+    assert (entry["release"], entry["upstream_seconds"]) == ("", "")
+
+
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        (b'a "quote"', 'a "quote"'),
+        (b"a\\", "a\\"),
+        (b'\\"}', '\\"}'),
+        (b"a\\nb\\u0022", "a\\nb\\u0022"),
+        (b"a\tb", "a\tb"),
+        (b"<script>", "<script>"),
+        (b"", ""),
+        (b"a\xffb", "a"),
+        (b"a\xc3\xabb", "a"),
+    ],
+)
+def test_what_a_client_calls_itself_does_not_break_the_line(sent, found, stack):
+    answer = Answer.parse(ask(stack, request(b"/about", headers=(b"User-Agent: " + sent,))), "GET")
+    assert logged(stack, answer)["user_agent"] == found
+
+
+@pytest.mark.backend("gunicorn")
+def test_a_query_and_health_checks_are_not_logged(stack, http):
+    last = [
+        http.get(path, params={"token": "a-secret"})
+        for path in ("/healthz", "/readyz", "/nginx-health", "/about", "/static/nope")
+    ]
+    logged(stack, last[-1])
+    log = stack.logs("nginx")
+    assert "a-secret" not in log
+    assert not re.search('"path":"/(healthz|readyz|nginx-health)', log)
+
+
+@pytest.mark.backend("gunicorn")
+def test_every_line_is_JSON(stack):  # noqa: N802 (its name)
+    for sent in (b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\xff \xff\r\n\r\n", b"GET /last\r\n"):
+        ask(stack, sent)
+    lines(stack, "/last")
+    found = [json.loads(line) for line in stack.logs("nginx").splitlines() if line.startswith('{"time"')]
+    assert len({entry["request_id"] for entry in found}) == len(found) > 4
+    assert len({tuple(entry) for entry in found}) == 1
+
+
+@pytest.mark.backend("gunicorn")
+def test_an_error_of_the_app_is_told_from_one_of_nginx(probe):
+    entry = logged(probe, httpx.get(f"{probe.url}/answer/503"))
+    assert (entry["status"], entry["release"]) == (503, f"dev-{probe.backend}")
