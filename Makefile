@@ -24,6 +24,7 @@ dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and e
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
 	@deploy/require.sh nginx || true
+	@deploy/require.sh slowhttptest || true
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance || true
 	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
 

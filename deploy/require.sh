@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sees to it that this machine has what the arguments name, for `make`: venv, nginx,
-# headers (to build uWSGI with), apache (to build mod_wsgi with, and run it).
+# headers (to build uWSGI with), apache (to build mod_wsgi with, and run it), slowhttptest.
 # What is missing it installs with apt, where root or sudo allows that, and says so first; else it says what to install.
 set -euo pipefail
 
@@ -11,6 +11,7 @@ has() {
     venv) "$python" -c 'import ensurepip, venv' ;;
     headers) command -v cc && test -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;;
+    slowhttptest) command -v slowhttptest ;;
     apache) PATH=$PATH:/usr/sbin command -v apache2 && command -v apxs ;;
   esac >/dev/null 2>&1
 }
@@ -22,6 +23,7 @@ packages() {
     venv) echo "$version-venv" ;;
     headers) echo "$version-dev gcc libc6-dev" ;;
     nginx) echo nginx-light ;;
+    slowhttptest) echo slowhttptest ;;
     apache) echo apache2-bin apache2-dev ;;
   esac
 }
