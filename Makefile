@@ -23,7 +23,7 @@ dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and e
 
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
-	@for need in nginx chromium pebble lego; do deploy/require.sh $$need || true; done
+	@for need in nginx chromium lego pebble slowhttptest; do deploy/require.sh $$need || true; done
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/judges || true
 	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
 

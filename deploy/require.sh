@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sees to it that this machine has what the arguments name, for `make`: venv, nginx,
-# headers (to build uWSGI with), apache (to build mod_wsgi with, and run it), chromium.
+# headers (to build uWSGI with), apache (to build mod_wsgi with, and run it), or a command that has its package's name.
 # What is missing it installs with apt, where root or sudo allows that, and says so first; else it says what to install.
 set -euo pipefail
 
@@ -11,7 +11,6 @@ has() {
     venv) "$python" -c 'import ensurepip, venv' ;;
     headers) command -v cc && test -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;;
-    chromium) command -v chromium ;;
     apache) PATH=$PATH:/usr/sbin command -v apache2 && command -v apxs ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
@@ -24,7 +23,6 @@ packages() {
     venv) echo "$version-venv" ;;
     headers) echo "$version-dev gcc libc6-dev" ;;
     nginx) echo nginx-light ;;
-    chromium) echo chromium ;;
     apache) echo apache2-bin apache2-dev ;;
     *) echo "$1" ;;
   esac

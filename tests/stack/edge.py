@@ -1,5 +1,6 @@
 """A further nginx before the app of a running stack, with settings and, where need be, a configuration of its own."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ class Edge:
     """An nginx that answers, where, and what it has printed."""
 
     url: str
+    direct: str  # without what Docker puts between
     logs: Callable[[], str]
 
 
@@ -47,7 +49,8 @@ def as_process(stack: LocalStack, conf: Path | None, settings: dict[str, str]) -
         try:
             until(lambda: listens(port) or nginx.poll() is not None, "nginx listens")
             assert nginx.poll() is None, (folder / "log").read_text()
-            yield Edge(f"http://127.0.0.1:{port}", (folder / "log").read_text)
+            url = f"http://127.0.0.1:{port}"
+            yield Edge(url, url, (folder / "log").read_text)
         finally:
             nginx.terminate()
             nginx.wait(10)
@@ -61,8 +64,13 @@ def in_container(stack: ComposeStack, conf: Path | None, settings: dict[str, str
     options = ["--publish", f"127.0.0.1:{port}:8080", *(["--volume", f"{conf}:/srv/nginx:ro"] if conf else [])]
     container = stack.compose("run", "--detach", "--no-deps", *options, "nginx", **settings).stdout.strip()
     try:
-        until(lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy\n", "nginx is healthy")
-        yield Edge(f"http://127.0.0.1:{port}", lambda: docker("logs", container))
+        until(
+            lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy\n",
+            "nginx is healthy",
+        )
+        [network] = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
+        direct = f"http://{network['IPAddress']}:8080"
+        yield Edge(f"http://127.0.0.1:{port}", direct, lambda: docker("logs", container))
     finally:
         docker("rm", "--force", container)
 

@@ -124,7 +124,9 @@ def test_nobody_behind_is_503_at_once_and_nginx_answers_the_rest(probe):
     try:
         for accept in FORMATS:
             assert_ours(probe, asking(request(b"/environ/"), accept), "503 Service Unavailable", accept)
-            assert_ours(probe, asking(request(b"/environ/", b"POST", body=b"{}"), accept), "503 Service Unavailable", accept)
+            assert_ours(
+                probe, asking(request(b"/environ/", b"POST", body=b"{}"), accept), "503 Service Unavailable", accept
+            )
         assert httpx.get(f"{probe.url}/nginx-health").status_code == 204
         assert httpx.get(f"{probe.url}/robots.txt").status_code == 200
     finally:

@@ -1,5 +1,7 @@
 """Dotfiles, backup files, and what lies beside the static files: never served, however they are asked for."""
 
+import subprocess
+
 import pytest
 
 from tests.stack.test_conformance import Answer
@@ -29,17 +31,19 @@ WAYS_ROUND = [
 ]  # fmt: skip
 
 
+def in_static(stack, script):
+    """Run a shell script in the folder of the static files."""
+    if stack.kind == "docker":
+        stack.compose("run", "--rm", "--no-deps", "assets", "sh", "-ec", f"cd /var/lib/assets\n{script}")
+    else:
+        subprocess.run(["sh", "-ec", script], cwd=stack.run_dir / "static", check=True)
+
+
 @pytest.fixture(scope="module")
 def littered(probe):
     """Return the stack, with all of them among its static files."""
-    script = "".join(f'mkdir -p "$(dirname "{name}")" && echo a-secret >"{name}"\n' for name in [VISIBLE, *HIDDEN])
-    if probe.kind == "docker":
-        probe.compose("run", "--rm", "--no-deps", "assets", "sh", "-ec", f"cd /var/lib/assets\n{script}")
-    else:
-        for name in [VISIBLE, *HIDDEN]:
-            path = probe.run_dir / "static" / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text("a-secret\n")
+    names = [VISIBLE, *HIDDEN]
+    in_static(probe, "".join(f'mkdir -p "$(dirname {name})" && echo a-secret >{name}\n' for name in names))
     return probe
 
 

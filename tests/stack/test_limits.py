@@ -189,8 +189,11 @@ def test_what_is_as_large_as_the_limit_is_taken_and_one_byte_more_is_not(largest
 
 @pytest.mark.backend("gunicorn")
 def test_the_largest_body_is_one_setting(stack):
-    services = json.loads(stack.compose("config", "--format", "json", MAX_BODY_BYTES="10").stdout)["services"] \
-        if stack.kind == "docker" else {}
+    services = (
+        json.loads(stack.compose("config", "--format", "json", MAX_BODY_BYTES="10").stdout)["services"]
+        if stack.kind == "docker"
+        else {}
+    )
     assert all(services[name]["environment"]["MAX_BODY_BYTES"] == "10" for name in services if name in ("app", "nginx"))
     with edge(stack, MAX_BODY_BYTES="10") as other:
         assert httpx.post(f"{other.url}/echo", json="x" * 8).json() == "x" * 8
@@ -208,6 +211,7 @@ def test_a_client_may_ask_as_often_as_it_likes_unless_it_is_told_otherwise(stack
 def test_too_many_requests_of_one_client_are_refused_and_another_is_served(probe):
     own = httpx.get(f"{probe.url}/environ/").json()["REMOTE_ADDR"]
     with edge(probe, CLIENT_REQUESTS="2", TRUSTED_PROXIES=own) as limited, httpx.Client() as client:
+
         def get(path, address):
             return client.get(limited.url + path, headers={"X-Forwarded-For": address}).status_code
 
@@ -256,7 +260,8 @@ def test_a_host_that_is_allowed_is_served(host, named):
 
 @pytest.mark.backend("gunicorn")
 @pytest.mark.parametrize(
-    "host", ["example.com", "notexample.org", "www.example.org", "example.org.evil.example", "127.0.0.1", "localhost", "_"]
+    "host",
+    ["example.com", "notexample.org", "www.example.org", "example.org.evil.example", "127.0.0.1", "localhost", "_"],
 )
 @pytest.mark.parametrize("path", ["/", "/robots.txt", "/healthz", "/static/", "/nope"])
 def test_a_host_that_is_not_allowed_gets_nothing_of_the_site(host, path, named):

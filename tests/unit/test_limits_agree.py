@@ -1,0 +1,106 @@
+"""Each limit is what the README says it is, in nginx, in both servers and in docker-compose.yml."""
+
+import re
+import runpy
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+UNITS = {"s": 1, "kB": 1024, "k": 1024, "MiB": 1024**2, "m": 1024**2, "": 1}
+
+nginx = "\n".join(path.read_text() for path in sorted((ROOT / "nginx").glob("*.conf")))
+control = (ROOT / "nginx" / "control.sh").read_text()
+services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+gunicorn = runpy.run_path(str(ROOT / "deploy" / "gunicorn.conf.py"))
+ini = ConfigParser(strict=False, interpolation=None)
+ini.read(ROOT / "deploy" / "uwsgi.ini")
+uwsgi = ini["uwsgi"]
+readme = (ROOT / "README.md").read_text()
+documented = dict(re.findall(r"^\| ([^|`]+) \| ([^|]+) \|", readme.partition("| Limit |")[2], re.MULTILINE))
+
+
+def number(text):
+    """Return a number with a unit, "35s", "8k" or "1 MiB", in seconds or bytes."""
+    digits, unit = re.match(r"([\d_]+) ?(MiB|kB|[smk]?)", str(text)).groups()
+    return int(digits) * UNITS[unit]
+
+
+def directive(name):
+    """Return the argument of an nginx directive that is given once."""
+    [value] = re.findall(rf"^\s*{name} ([^;{{]+);", nginx, re.MULTILINE)
+    return value
+
+
+def tmpfs_size():
+    [size] = re.findall(r"size=(\w+)", services["nginx"]["tmpfs"][0])
+    return size
+
+
+BUFFERS, BUFFER = (number(text) for text in directive("large_client_header_buffers").split())
+# What the README calls it, and what each program has that is to be the same.
+SAME = {
+    "the request line": [BUFFER, gunicorn["limit_request_line"] + len("\r\n")],
+    "one header field": [BUFFER, gunicorn["limit_request_field_size"]],
+    "all header fields": [BUFFERS * BUFFER],
+    "the time for the whole header": [directive("client_header_timeout")],
+    "between two pieces of the body": [directive("client_body_timeout")],
+    "between two pieces of the answer that the client takes": [directive("send_timeout")],
+    "until the app answers, and between two pieces of what it answers": [
+        directive("proxy_read_timeout"),
+        directive("proxy_send_timeout"),
+        gunicorn["timeout"],
+        gunicorn["graceful_timeout"],
+        uwsgi["worker-reload-mercy"],
+    ],
+    "requests that wait for a thread of the app": [gunicorn["backlog"], uwsgi["listen"]],
+    "an idle connection of a client": [directive("keepalive_timeout")],
+    "requests on one connection": [directive("keepalive_requests")],
+    "connections at a time, those to the app included": [directive("worker_connections")],
+    "bodies and answers on their way, in nginx's container": [tmpfs_size()],
+}
+
+
+@pytest.mark.parametrize("limit", SAME)
+def test_a_limit_is_everywhere_what_the_readme_says(limit):
+    assert {number(value) for value in SAME[limit]} == {number(documented[limit])}
+
+
+def test_the_readme_has_every_limit():
+    assert documented.keys() == SAME.keys() | {"the body", "methods", "requests of one client", "---"}
+
+
+def test_the_largest_body_is_one_setting_with_one_default():
+    assert documented["the body"] == "`MAX_BODY_BYTES`, 1 MiB"
+    default = re.findall(r"\$\{MAX_BODY_BYTES:-(\d+)\}", control)
+    assert default == [str(Settings().max_body_bytes)] == [str(number("1 MiB"))]
+    assert all("MAX_BODY_BYTES" in services[name]["environment"] for name in ("nginx", "app"))
+
+
+def test_the_methods_are_those_that_nginx_lets_through_and_names():
+    [allowed] = re.findall(r"map \$request_method \$is_bad_method \{.*?\"~\^\(\?:(.+?)\)\$\" 0;", nginx, re.DOTALL)
+    [named] = re.findall(r"map \$request_uri \$methods \{\s*default \"(.+?)\";", nginx)
+    assert allowed.split("|") == named.split(", ") == documented["methods"].split(", ")
+
+
+def test_what_nginx_lets_through_fits_into_uwsgis_buffer_with_what_is_added():
+    assert int(uwsgi["buffer-size"]) >= BUFFERS * BUFFER + 4096
+    assert int(uwsgi["max-vars"]) > gunicorn["limit_request_fields"]
+
+
+def test_who_waits_for_a_request_waits_longer_than_it_may_take():
+    request = number(directive("proxy_read_timeout"))
+    assert number(services["app"]["stop_grace_period"]) > request
+    assert number(services["nginx"]["stop_grace_period"]) > number(directive("worker_shutdown_timeout")) > request
+
+
+def test_a_connection_to_the_app_and_one_to_the_client_have_files_enough():
+    assert number(directive("worker_rlimit_nofile")) >= 2 * number(directive("worker_connections"))
+
+
+def test_the_bodies_on_their_way_leave_nginx_memory_of_its_own():
+    assert number(tmpfs_size()) <= number(services["nginx"]["mem_limit"]) / 2
