@@ -27,6 +27,8 @@ class ComposeStack:
     """One Compose project, with the settings that a user would have put into the environment or .env."""
 
     kind = "docker"
+    root = ROOT
+    env_file = "/dev/null"  # nothing of the user's own
 
     def __init__(self, backend: str, name: str = "", overlay: str = "", **settings: str) -> None:
         self.backend = backend
@@ -41,8 +43,8 @@ class ComposeStack:
         """Run `docker compose` on this project, with further settings; fail the test with its output where it fails."""
         files = ["--file", "docker-compose.yml", *(["--file", "-"] if self.overlay else [])]
         ended = subprocess.run(
-            ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.project, *files, *arguments],
-            cwd=ROOT,
+            ["docker", "compose", "--env-file", self.env_file, "--project-name", self.project, *files, *arguments],
+            cwd=self.root,
             env=self.environ | settings,
             input=self.overlay,
             text=True,
