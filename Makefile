@@ -8,7 +8,7 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev test test-unit reload certs bench bench-static mutants lint lock clean
+.PHONY: help local dev deploy rollback releases test test-unit reload certs bench bench-static mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,15 @@ local: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## Run the stack
 dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and edits are served at once, with tracebacks in the browser
 	@deploy/require.sh nginx
 	@exec .venv/bin/python -m deploy.dev
+
+deploy: ## Build a release and make it live beside the one that is, losing no request (BACKEND=uwsgi, RELEASE=name)
+	@exec $(PYTHON) -m deploy.release deploy
+
+rollback: ## Return to the release that was live before, or to RELEASE=name
+	@exec $(PYTHON) -m deploy.release rollback
+
+releases: ## List the releases to return to, and which is live
+	@exec $(PYTHON) -m deploy.release releases
 
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker

@@ -13,7 +13,12 @@ graceful_timeout = 30
 
 # nginx opens a connection for each request; an idle one would take the place of one with work.
 keepalive = 0
-backlog = 1024
+# So many wait for a free worker; nginx answers 503 to those that come then, at once, and those that wait are not long.
+backlog = 256
+
+# A worker is replaced after so many requests, and some at random, so that it is never all at once: whatever leaks.
+max_requests = 20000
+max_requests_jitter = 2000
 
 # As nginx's large_client_header_buffers; gunicorn's default would answer 414 to lines that nginx accepts.
 limit_request_line = 8190

@@ -28,6 +28,7 @@ class ComposeStack:
     """One Compose project, with the settings that a user would have put into the environment or .env."""
 
     kind = "docker"
+    env_file = "/dev/null"  # nothing of the user's own
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class ComposeStack:
         """Run `docker compose` on this project, with further settings; fail the test with its output where it fails."""
         files = [f"--file={file}" for file in (*self.files, *(["-"] if self.overlay else []))]
         ended = subprocess.run(
-            ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.project, *files, *arguments],
+            ["docker", "compose", "--env-file", self.env_file, "--project-name", self.project, *files, *arguments],
             cwd=self.root,
             env=self.environ | settings,
             input=self.overlay,

@@ -12,6 +12,7 @@ import yaml
 
 from app.settings import Settings
 from deploy import live, serve
+from deploy.record import Release
 
 ROOT = Path(__file__).parents[2]
 UNITS = {"": 1, "s": 1, "k": 1024, "m": 1024**2}
@@ -65,6 +66,7 @@ def test_a_request_may_take_as_long_everywhere_and_a_stop_waits_longer():
     assert request == number(directive("proxy_send_timeout"))
     assert request == gunicorn["graceful_timeout"] == int(uwsgi["worker-reload-mercy"])
     assert gunicorn["timeout"] >= request
+    assert request == live.PATIENCE < number(services["app"]["healthcheck"]["timeout"])
     assert request < number(services["app"]["stop_grace_period"]) == int(supervisor["program:app"]["stopwaitsecs"])
     assert request < number(directive("worker_shutdown_timeout")) < number(services["nginx"]["stop_grace_period"])
     assert number(services["nginx"]["stop_grace_period"]) == int(supervisor["program:nginx"]["stopwaitsecs"])
@@ -87,11 +89,16 @@ def test_both_servers_queue_as_many_connections():
     assert gunicorn["backlog"] == int(uwsgi["listen"])
 
 
+def test_both_servers_replace_a_worker_after_as_many_requests():
+    assert gunicorn["max_requests"] == int(uwsgi["max-requests"])
+    assert gunicorn["max_requests_jitter"] > 0 < int(uwsgi["max-requests-delta"])
+
+
 def test_the_socket_is_where_nginx_looks_for_it():
     folder = Path(live.own_address({}).removeprefix(live.UNIX)).parent
     assert f"run:{folder}" in services["app"]["volumes"]
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
-    assert directive("server") == "unix:run/live.sock"
+    assert re.findall(r"^ +server (.+);", nginx, re.MULTILINE) == ["unix:run/live.sock max_fails=0"] * 2
     assert f"run:{prefix}/run:ro" in services["nginx"]["volumes"]
     assert f"assets:{prefix}/static:ro" in services["nginx"]["volumes"]
     assert any(mount.startswith(f"{prefix}:") for mount in services["nginx"]["tmpfs"])
@@ -128,6 +135,11 @@ def test_tls_has_its_ports_and_folders_where_nginx_looks_for_them():
     port = re.search(r"listen (\d+) ssl", control)[1]
     assert overlay["ports"] == ["${HTTP_BIND:-127.0.0.1}:${HTTPS_PORT:-8443}:" + port]
     assert "https_port=${HTTPS_PORT:-8443}\n" in control
+
+
+def test_a_release_is_the_tag_of_the_image():
+    tag = services["app"]["image"].rpartition("-app:")[2]
+    assert tag.replace("${RELEASE:-dev}", "1-x").replace("${BACKEND:-gunicorn}", "uwsgi") == Release("1-x", "uwsgi").tag
 
 
 def test_each_backend_has_a_target_that_names_it():

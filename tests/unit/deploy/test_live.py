@@ -35,10 +35,11 @@ def server(path, answer=b"HTTP/1.1 200 OK\r\n\r\n"):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, tmp_path_factory, monkeypatch):
     """Return a folder for sockets, in which the container that runs the test is called `mine`."""
     monkeypatch.setenv("LISTEN", f"unix:{tmp_path}/mine.sock")
-    monkeypatch.setattr("deploy.live.TIMEOUT", 0.2)
+    monkeypatch.setattr("deploy.live.PATIENCE", 0.2)
+    monkeypatch.setattr("deploy.live.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
     return tmp_path
 
 
@@ -87,6 +88,54 @@ def test_one_that_is_not_ready_takes_nothing(word, answer, folder, monkeypatch):
     with server(folder / "mine.sock", answer), pytest.raises(SystemExit, match="no answer that it is ready from unix:"):
         run(word, monkeypatch)
     assert not os.path.lexists(folder / "live.sock")
+
+
+def test_one_whose_queue_is_full_is_not_dead(folder, monkeypatch):
+    (folder / "live.sock").symlink_to("busy.sock")
+    with server(folder / "mine.sock"), socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(folder / "busy.sock"))
+        busy.listen(0)
+        with live.connect(f"unix:{folder}/busy.sock", 0):
+            run("check", monkeypatch)
+    assert is_live(folder) == "busy.sock"
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 503 Service Unavailable\r\n\r\n"])
+def test_draining_is_an_answer_of_any_kind_and_moves_nothing(answer, folder, monkeypatch):
+    with server(folder / "mine.sock", answer):
+        run("drain", monkeypatch)
+    assert not os.path.lexists(folder / "live.sock")
+
+
+@pytest.fixture
+def ended(folder, monkeypatch):
+    """Return a list that gets an item when the check would end this container, which has served before."""
+    ended = []
+    monkeypatch.setattr("deploy.live.end_this_container", lambda: ended.append(True))
+    with server(folder / "mine.sock"):
+        run("check", monkeypatch)
+    (folder / "mine.sock").unlink()
+    return ended
+
+
+def test_a_check_ends_a_server_that_answers_no_more(ended, folder, monkeypatch):
+    with server(folder / "mine.sock", answer=None), pytest.raises(SystemExit):
+        run("check", monkeypatch)
+    assert ended
+
+
+def test_a_check_leaves_a_server_that_has_yet_to_answer_for_the_first_time(ended, folder, monkeypatch):
+    os.unlink(live.SERVED)
+    with server(folder / "mine.sock", answer=None), pytest.raises(SystemExit):
+        run("check", monkeypatch)
+    assert not ended
+
+
+@pytest.mark.parametrize(("word", "answer"), [("drain", None), ("promote", None), ("check", b""), ("check", b"x")])
+def test_nothing_else_ends_it(word, answer, ended, folder, monkeypatch):
+    with server(folder / "mine.sock", answer), pytest.raises(SystemExit):
+        run(word, monkeypatch)
+    assert not ended
 
 
 def test_on_tcp_nothing_is_switched(folder, monkeypatch):

@@ -1,0 +1,100 @@
+"""What is live, in .env, where Compose looks for it; and what can be live again, in .releases, whose last line is live.
+
+Both files are replaced at once: whoever reads them, even after a power cut, finds the old one or the new one.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+ENV = Path(".env")
+RELEASES = Path(".releases")
+UNFINISHED = Path(".deploy")  # the lock, and what its holder has begun
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release on a backend, which is one image; `tag` is what docker-compose.yml makes of the two."""
+
+    name: str
+    backend: str
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.backend}"
+
+    @property
+    def tag(self) -> str:
+        """Return the tag of its image."""
+        return f"{self.name}-{self.backend}"
+
+    @classmethod
+    def of_tag(cls, tag: str) -> "Release":
+        """Return the release whose image has this tag; a name may have a dash, a backend has none."""
+        name, _, backend = tag.rpartition("-")
+        return cls(name, backend)
+
+
+def with_settings(text: str, **settings: str) -> str:
+    """Return the text of a .env with these settings in it, each once, and everything else as it was."""
+    for name, value in settings.items():
+        line, own = (
+            f"{name}={value}\n",
+            re.compile(rf"^[ \t]*(?:export[ \t]+)?{name}[ \t]*[=:].*(?:\n|\Z)", re.MULTILINE),
+        )
+        if found := own.search(text):
+            text = text[: found.start()] + line + own.sub("", text[found.end() :])
+        else:
+            text = f"{text}\n{line}" if text and not text.endswith("\n") else text + line
+    return text
+
+
+def replace(path: Path, text: str) -> None:
+    """Give the file this text, at once and for good, with the permissions that it had."""
+    path = path.resolve()  # a link stays one
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    if path.exists():
+        shutil.copymode(path, temporary)
+    temporary.replace(path)
+
+
+def releases() -> list[Release]:
+    """Return the releases that can be returned to, the one that is live last."""
+    return read(RELEASES)
+
+
+def write_releases(kept: list[Release]) -> None:
+    """Write down that these releases, and no others, can be returned to."""
+    replace(RELEASES, lines(kept))
+
+
+def write_live(release: Release) -> None:
+    """Write down that this release is live now."""
+    replace(ENV, with_settings(ENV.read_text() if ENV.exists() else "", BACKEND=release.backend, RELEASE=release.name))
+    write_releases([*(each for each in releases() if each != release), release])
+
+
+def unfinished() -> list[Release]:
+    """Return the releases that a deploy has begun and not ended, whatever ended it."""
+    return read(UNFINISHED)
+
+
+def write_unfinished(*begun: Release) -> None:
+    """Write down which releases the deploy that holds the lock has begun; in place, for the file is the lock."""
+    UNFINISHED.write_text(lines(begun))
+
+
+def read(path: Path) -> list[Release]:
+    """Return the releases that the file lists, a tag a line."""
+    return [Release.of_tag(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def lines(releases: Iterable[Release]) -> str:
+    """Return what `read` reads."""
+    return "".join(f"{release.tag}\n" for release in releases)

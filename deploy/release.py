@@ -1,0 +1,302 @@
+"""`make deploy`, `make rollback`, `make releases`: another release becomes live, and no request is lost.
+
+The new release is started beside the one that is live, and watched; then live.sock is moved to it (deploy/live.py), and
+the old one ends what it has in flight and goes. Nothing that serves is touched before that move, so a release that
+fails, or a deploy that is interrupted, costs nothing. Docker and Python's standard library are all it needs.
+"""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deploy import record
+from deploy.compose import (
+    Container,
+    Failure,
+    Project,
+    compose,
+    containers,
+    docker,
+    image,
+    inspect,
+    logs,
+    project,
+    workers,
+)
+from deploy.record import Release
+
+BAKE = 10  # seconds for which a new release must be healthy, and lose no worker, before it becomes live
+KEPT = 5  # releases that can be returned to, the live one among them; images of older ones are removed
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+def main() -> None:
+    """Do what the command line says; exit with one sentence where it cannot be done."""
+    os.chdir(Path(__file__).parent.parent)
+    commands = {"deploy": deploy, "rollback": rollback, "releases": list_releases}
+    word = " ".join(sys.argv[1:])
+    if word not in commands:
+        sys.exit(f"usage: python3 -m deploy.release {'|'.join(commands)}")
+    for each in SIGNALS:
+        signal.signal(each, signal.default_int_handler)
+    try:
+        commands[word](project())
+    except (Failure, OSError) as failure:
+        sys.exit(f"deploy: {failure}")
+    except KeyboardInterrupt:
+        print("deploy: interrupted; what is live stays live, and the next deploy cleans up", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def deploy(here: Project) -> None:
+    """Build a release, and make it live."""
+    with alone():
+        old = clean_up(here)
+        try:
+            go_live(here, build(here), old)
+        finally:
+            remove_unfinished(here)
+
+
+def rollback(here: Project) -> None:
+    """Make live, from its image, the release that was live before this one, or that RELEASE names."""
+    with alone():
+        old = clean_up(here)
+        wanted = os.environ.get("RELEASE")
+        kept = [each for each in record.releases()[:-1] if wanted in (None, "", each.name) and image(here.image(each))]
+        if not kept:
+            raise Failure(f"no earlier release{f' {wanted}' if wanted else ''} is kept: see `make releases`")
+        go_live(here, kept[-1], old)
+
+
+def list_releases(here: Project) -> None:
+    """Print the releases that `make rollback` can return to, the latest last, and mark the one that is live."""
+    live = find_live(containers(here, "app"))
+    for release in record.releases():
+        gone = "" if image(here.image(release)) else "  (its image has been removed)"
+        print(f"{'*' if live and live.release == release else ' '} {release}{gone}")
+    say(f"{live.release} is live" if live else "nothing is live")
+
+
+@contextmanager
+def alone() -> Generator[None]:
+    """Hold the lock, or raise Failure where another deploy has it: one that was killed, until its last command ends."""
+    with record.UNFINISHED.open("a") as file:
+        os.set_inheritable(file.fileno(), True)  # noqa: FBT003 (has no name)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Failure("another deploy is at work here: try again when it has ended") from error
+        yield
+
+
+def clean_up(here: Project) -> Container | None:
+    """Return the container that is live, or None; remove what an interrupted deploy has left beside it."""
+    everyone = containers(here, "app")
+    live = find_live(everyone)
+    for other in everyone:
+        if other is not live:
+            say(f"an earlier deploy was interrupted: removing its {other.release}")
+            retire(other)
+    if live and len(everyone) > 1:
+        record.write_live(live.release)
+    for left in [*containers(here, "assets"), *containers(here, "assets", one_off=True)]:
+        docker("rm", "--force", left.identity)  # it has done its work, or was interrupted; and it holds its image
+    remove_unfinished(here)
+    return live
+
+
+def find_live(everyone: list[Container]) -> Container | None:
+    """Return the one of these containers that live.sock leads to; where it leads nowhere, the oldest."""
+    for running in everyone:
+        if running.state == "running":
+            name = docker("exec", running.identity, "sh", "-c", "readlink /run/app/live.sock || true").strip()
+            found = [each for each in everyone if name == f"{each.hostname}.sock"]
+            return (found or everyone)[0]
+    return everyone[0] if everyone else None
+
+
+def build(here: Project) -> Release:
+    """Build today's tree, and return the release that it is; an image that has that name already is left as it is."""
+    wanted = os.environ.get("RELEASE")
+    if wanted and (wanted in ("dev", "candidate") or not re.fullmatch(r"\w[\w.-]{0,99}", wanted, re.ASCII)):
+        raise Failure(f"RELEASE is {wanted!r}: it must be letters, digits, '_', '.' and '-', and not dev or candidate")
+    candidate = Release("candidate", here.backend)
+    for name in [wanted] if wanted else names():
+        release = Release(name, here.backend)
+        record.write_unfinished(candidate, release)
+        say(f"building {release}")
+        compose("build", "--build-arg", f"RELEASE={name}", "app", release=candidate, is_shown=True)
+        built = image(here.image(candidate))
+        if image(here.image(release)) in ("", built):
+            docker("tag", built, here.image(release))
+            return release
+    raise Failure(f"RELEASE is {wanted!r}: an image has that name already, built from something else; choose another")
+
+
+def names() -> list[str]:
+    """Return the names to try for today's tree: its commit if that says it all, and then one with the time behind."""
+    now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    try:
+        commit = git("rev-parse", "--short", "HEAD")
+        changes = git("status", "--porcelain")
+    except (OSError, subprocess.CalledProcessError):
+        return [now]
+    return [f"{commit}-{now}"] if changes else [commit, f"{commit}-{now}"]
+
+
+def git(*arguments: str) -> str:
+    """Run git and return what it prints."""
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def go_live(here: Project, release: Release, old: Container | None) -> None:
+    """Start the release beside the old one, watch it, and let it take over; raise Failure where it does not last."""
+    begun = time.monotonic()
+    say("checking its settings, importing its application, publishing its static files")
+    compose("run", "--rm", "--no-deps", "--no-TTY", "assets", release=release)
+    with removed_if_it_fails(here, old):
+        new = start(here, release, old)
+        wait_until_healthy(new)
+        say(f"healthy; watching it for {BAKE} seconds")
+        bake(new)
+    with uninterrupted():
+        with removed_if_it_fails(here, old):
+            say("promoting it")
+            docker("exec", new.identity, "python", "-m", "deploy.live", "promote")
+        record.write_live(release)
+    start_nginx(here, release)
+    if old:
+        say(f"letting {old.release} end what it has in flight")
+        retire(old)
+    remove_sockets(here, new)
+    prune(here)
+    say(f"{release} is live, after {time.monotonic() - begun:.0f} seconds")
+
+
+@contextmanager
+def removed_if_it_fails(here: Project, old: Container | None) -> Generator[None]:
+    """Remove every container but the old one, after its last lines, where the block fails or is interrupted."""
+    try:
+        yield
+    except BaseException:
+        for failed in containers(here, "app"):
+            if not old or failed.identity != old.identity:
+                say(f"the last lines of {failed.release}, which is removed:\n{logs(failed)}")
+                docker("rm", "--force", failed.identity)
+        if old and inspect(old.identity).state == "running":
+            remove_sockets(here, old)
+        raise
+
+
+def start(here: Project, release: Release, old: Container | None) -> Container:
+    """Start the release, beside the old one where there is one, and return its container."""
+    say("starting it beside the old one" if old else "starting it")
+    beside = ["--no-deps", "--no-recreate", "--scale", "app=2"] if old else []
+    compose("up", "--detach", "--no-build", *beside, "app", release=release)
+    [new] = [each for each in containers(here, "app") if not old or each.identity != old.identity]
+    return new
+
+
+def wait_until_healthy(new: Container) -> None:
+    """Return when the engine calls the container healthy; raise Failure when it calls it anything else but starting."""
+    while (now := inspect(new.identity)).health != "healthy":
+        if now.state != "running" or now.restarts or now.health != "starting":
+            raise Failure(f"{new.release} has not started: {describe(now)}")
+        time.sleep(0.2)
+
+
+def bake(new: Container) -> None:
+    """Return when the container has been healthy for a while; raise Failure where it, or one of its workers, ends.
+
+    The workers are looked at because both servers replace one that dies in silence, and look healthy all the time.
+    """
+    seen: set[str] = set()
+    for _ in range(BAKE):
+        now, alive = inspect(new.identity), workers(new)
+        if (now.state, now.health, now.restarts) != ("running", "healthy", 0):
+            raise Failure(f"{new.release} did not last: {describe(now)}")
+        if seen - alive:
+            raise Failure(f"{new.release} did not last: of its workers, {len(seen - alive)} have ended")
+        seen |= alive
+        time.sleep(1)
+
+
+def describe(container: Container) -> str:
+    """Return the container's state in words."""
+    return f"it is {container.state} and {container.health}, and was restarted {container.restarts} times"
+
+
+@contextmanager
+def uninterrupted() -> Generator[None]:
+    """Put off Ctrl-C and its like, for us and for the commands that we run, to the end of this."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def start_nginx(here: Project, release: Release) -> None:
+    """Start nginx where it does not run; build it only where there is none, so that a deploy never replaces it."""
+    if not containers(here, "nginx"):
+        compose("build", "nginx", release=release, is_shown=True)
+    compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--wait", "nginx", release=release)
+
+
+def retire(container: Container) -> None:
+    """Stop and remove a container that is not live; what was sent to it while it was, is answered."""
+    if container.state == "running":
+        try:
+            docker("exec", container.identity, "python", "-m", "deploy.live", "drain")
+        except Failure as failure:
+            say(f"it answers nothing more: {failure}")
+    docker("stop", container.identity)
+    docker("rm", "--force", container.identity)
+
+
+def remove_sockets(here: Project, running: Container) -> None:
+    """Remove the sockets that containers have left that are gone: only one that ends by itself removes its own."""
+    known = {"live.sock", *(f"{each.hostname}.sock" for each in containers(here, "app"))}
+    names = docker("exec", running.identity, "ls", "-A", "/run/app").split()
+    if left := [f"/run/app/{name}" for name in names if name not in known]:
+        docker("exec", running.identity, "rm", "--force", "--", *left)
+
+
+def prune(here: Project) -> None:
+    """Remove the images of releases that are too old to be returned to; nobody else's."""
+    everyone = record.releases()
+    for old in everyone[:-KEPT]:
+        remove_image(here, old)
+    record.write_releases(everyone[-KEPT:])
+
+
+def remove_unfinished(here: Project) -> None:
+    """Remove the images that a deploy has made and that have not become a release."""
+    for release in record.unfinished():
+        if release not in record.releases():
+            remove_image(here, release)
+    record.write_unfinished()
+
+
+def remove_image(here: Project, release: Release) -> None:
+    """Remove the release's name from its image, and so the image, unless it is gone."""
+    if image(here.image(release)):
+        docker("image", "rm", here.image(release))
+
+
+def say(what: str) -> None:
+    """Tell whoever deploys how far it is."""
+    print(f"deploy: {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""A steady load on one site: GETs, POSTs, uploads and slow requests, each client waiting for its answer."""
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+JSON = {"Content-Type": "application/json"}
+UPLOAD = json.dumps("x" * 500_000).encode()
+PAUSE = 0.05  # seconds between an answer and the next request of the same client
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What some of the clients do."""
+
+    name: str
+    clients: int
+    method: str
+    path: str
+    body: bytes | None = None
+    expected: bytes = b""  # the end of the answer's body
+
+
+KINDS = [
+    Kind("GET", 6, "GET", "/hello/load", expected=b"</html>"),
+    Kind("POST", 3, "POST", "/echo", b'{"a": 1}', b'{"a": 1}'),
+    Kind("upload", 1, "POST", "/echo", UPLOAD, b'xxx"'),
+    Kind("slow", 2, "GET", "/stream", expected=b"chunk 7 of 7\n"),
+]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request's end: its status, or what went wrong instead."""
+
+    kind: str
+    begun: float
+    seconds: float
+    outcome: str  # "200", "503", or the name of an exception
+    retry_after: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome != "200"
+
+
+@dataclass
+class Load:
+    """Clients at work; `answers` is what they have had so far."""
+
+    url: str
+    kinds: list[Kind] = field(default_factory=lambda: KINDS)
+    answers: list[Answer] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def client(self, kind: Kind) -> None:
+        """Make one request after the other, on one connection for as long as that lasts."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
+        while not self.ended.wait(PAUSE):
+            begun = time.monotonic()
+            retry_after = None
+            try:
+                connection.request(kind.method, kind.path, kind.body, JSON if kind.body else {})
+                response = connection.getresponse()
+                body = response.read()
+                retry_after = response.headers["Retry-After"]
+                outcome = str(response.status)
+                if outcome == "200" and not body.endswith(kind.expected):
+                    outcome = "another body"
+            except (OSError, http.client.HTTPException) as error:
+                outcome = type(error).__name__
+                connection.close()
+            self.answers.append(Answer(kind.name, begun, time.monotonic() - begun, outcome, retry_after))
+        connection.close()
+
+    def failed(self) -> list[Answer]:
+        """Return the requests that had no answer, or another one than they should."""
+        return [answer for answer in list(self.answers) if answer.failed]
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many failed requests of each kind ended in which way."""
+        counts: dict[str, int] = {}
+        for answer in self.failed():
+            key = f"{answer.kind} {answer.outcome}"
+            counts[key] = counts.get(key, 0) + 1
+        return counts
+
+
+@contextmanager
+def load(url: str, *kinds: Kind) -> Iterator[Load]:
+    """Keep the site busy during the block, and wait for the last answers."""
+    load = Load(url, list(kinds) or KINDS)
+    clients = [
+        threading.Thread(target=load.client, args=(kind,), daemon=True)
+        for kind in load.kinds
+        for _ in range(kind.clients)
+    ]
+    for client in clients:
+        client.start()
+    try:
+        yield load
+    finally:
+        load.ended.set()
+        for client in clients:
+            client.join()

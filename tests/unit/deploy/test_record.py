@@ -1,0 +1,70 @@
+"""What is live and what can be returned to: .env and .releases."""
+
+import stat
+
+import pytest
+
+from deploy import record
+from deploy.record import Release
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+ONE, TWO = Release("1-rc.1", "gunicorn"), Release("2", "uwsgi")
+
+
+def test_a_release_is_its_tag_and_back():
+    assert ONE.tag == "1-rc.1-gunicorn"
+    assert Release.of_tag(ONE.tag) == ONE
+    assert str(ONE) == "1-rc.1 on gunicorn"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "BACKEND=uwsgi\nRELEASE=2\n"),
+        ("A=b", "A=b\nBACKEND=uwsgi\nRELEASE=2\n"),
+        ("# mine\n\nRELEASE=1\nA=b\n", "# mine\n\nRELEASE=2\nA=b\nBACKEND=uwsgi\n"),
+        ("#RELEASE=dev\nMY_RELEASE=3\n", "#RELEASE=dev\nMY_RELEASE=3\nBACKEND=uwsgi\nRELEASE=2\n"),
+        ("RELEASE=1\nA=b\nRELEASE=0\nBACKEND=x", "RELEASE=2\nA=b\nBACKEND=uwsgi\n"),
+        ("export RELEASE = '1'\n  BACKEND: x\n", "RELEASE=2\nBACKEND=uwsgi\n"),
+    ],
+)
+def test_what_is_live_stands_in_env_once_and_everything_else_is_as_it_was(before, after):
+    record.ENV.write_bytes(before.encode())
+    record.write_live(TWO)
+    assert record.ENV.read_bytes().decode() == after
+
+
+def test_without_env_there_is_one_then_and_nothing_else_is_left():
+    record.write_live(TWO)
+    assert record.ENV.read_text() == "BACKEND=uwsgi\nRELEASE=2\n"
+    assert {path.name for path in record.ENV.parent.iterdir()} == {".env", ".releases"}
+
+
+def test_env_keeps_its_permissions_and_stays_a_link(tmp_path):
+    (tmp_path / "elsewhere").write_text("A=b\n")
+    (tmp_path / "elsewhere").chmod(0o600)
+    record.ENV.symlink_to("elsewhere")
+    record.write_live(TWO)
+    assert record.ENV.is_symlink()
+    assert (tmp_path / "elsewhere").read_text() == "A=b\nBACKEND=uwsgi\nRELEASE=2\n"
+    assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o600
+
+
+def test_the_last_release_is_live_and_none_is_listed_twice():
+    assert record.releases() == []
+    for release in (ONE, TWO, ONE):
+        record.write_live(release)
+    assert record.releases() == [TWO, ONE]
+
+
+def test_what_is_unfinished_is_known_until_it_is_finished():
+    assert record.unfinished() == []
+    record.write_unfinished(ONE, TWO)
+    assert record.unfinished() == [ONE, TWO]
+    record.write_unfinished()
+    assert record.unfinished() == []
