@@ -76,11 +76,11 @@ configure() {
   https_port=${HTTPS_PORT:-8443}
   check HTTPS_PORT "$https_port" '[1-9][0-9]{0,4}' "a port"
   # Each once, or nginx refuses them; upper and lower case are one.
-  hosts=$(printf '%s\n' "${ALLOWED_HOSTS:-}" | tr 'A-Z, ' 'a-z\n\n' | sort -u)
+  hosts=$(printf '%s\n' "${ALLOWED_HOSTS:-}" | tr 'A-Z, ' 'a-z[\n*]' | sort -u)
   for host in $hosts; do
     check ALLOWED_HOSTS "$host" '(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*' "names such as example.org or *.example.org, with commas between them"
   done
-  proxies=$(printf '%s\n' "${TRUSTED_PROXIES:-}" | tr -s ', ' '\n\n')
+  proxies=$(printf '%s\n' "${TRUSTED_PROXIES:-}" | tr -s ', ' '[\n*]')
   for proxy in $proxies; do
     check TRUSTED_PROXIES "$proxy" "$ADDRESS" "addresses or networks such as 10.0.0.0/8, with commas between them"
   done

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.stack.compose import ComposeStack, docker
 from tests.stack.local import LocalStack
@@ -30,7 +29,10 @@ class Edge:
 @contextmanager
 def edge(stack: LocalStack | ComposeStack, conf: Path | None = None, **settings: str) -> Iterator[Edge]:
     """Start an nginx as the stack starts its own, in front of the same app, and stop it in the end."""
-    yield from (in_container if isinstance(stack, ComposeStack) else as_process)(stack, conf, settings)
+    if isinstance(stack, ComposeStack):
+        yield from in_container(stack, conf, settings)
+    else:
+        yield from as_process(stack, conf, settings)
 
 
 def as_process(stack: LocalStack, conf: Path | None, settings: dict[str, str]) -> Iterator[Edge]:
@@ -62,7 +64,7 @@ def in_container(stack: ComposeStack, conf: Path | None, settings: dict[str, str
     """Start a container of the service nginx."""
     port = free_port()
     options = ["--publish", f"127.0.0.1:{port}:8080", *(["--volume", f"{conf}:/srv/nginx:ro"] if conf else [])]
-    container = stack.compose("run", "--detach", "--no-deps", *options, "nginx", **settings).stdout.strip()
+    container = stack.compose("run", "--detach", "--no-deps", *options, "nginx", check=True, **settings).stdout.strip()
     try:
         until(
             lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy\n",

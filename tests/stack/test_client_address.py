@@ -29,7 +29,7 @@ def seen(url, headers=(), **options):
 
 def traits(environ):
     """Return what of the environ tells who asks, and for what."""
-    names = "REMOTE_ADDR wsgi.url_scheme HTTP_HOST SERVER_NAME SERVER_PORT SCRIPT_NAME PATH_INFO".split()
+    names = ["REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME", "PATH_INFO"]
     return tuple(environ[name] for name in names)
 
 

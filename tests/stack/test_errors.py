@@ -1,4 +1,4 @@
-"""What nginx answers itself: a page or a problem as the client asks, with the request id; the app's errors untouched."""
+"""What nginx answers itself: a page or a problem, as it was asked for, with the request id. The app's pass by."""
 
 import base64
 import hashlib
