@@ -23,7 +23,7 @@ def conditional_get(handler: WSGIApplication) -> WSGIApplication:
             return body
         _, headers = response.started
         names = {name.lower(): value for name, value in headers}
-        # Weak, since nginx compresses the body: it would make a strong one weak, and then it was another one in the 304.
+        # Weak, since nginx compresses the body: it would weaken a strong one, and in the 304 it would be another.
         etag = names.get("etag") or quote_etag(generate_etag(b"".join(body)), weak=True)
         if "etag" not in names:
             headers = [*headers, ("ETag", etag)]

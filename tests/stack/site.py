@@ -21,8 +21,7 @@ class Site(ComposeStack):
     env_file = ".env"
 
     def __init__(self, backend: str, name: str, folder: Path, **settings: str) -> None:
-        super().__init__(backend, name=name, **settings)
-        self.root = folder
+        super().__init__(backend, name, "", ("docker-compose.yml",), folder, **settings)
         for each in [*TREE, ".dockerignore", ".gitignore"]:
             copy = shutil.copytree if (ROOT / each).is_dir() else shutil.copy
             copy(ROOT / each, folder / each)
