@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -125,7 +126,7 @@ def test_a_check_ends_a_server_that_answers_no_more(ended, folder, monkeypatch):
 
 
 def test_a_check_leaves_a_server_that_has_yet_to_answer_for_the_first_time(ended, folder, monkeypatch):
-    os.unlink(live.SERVED)
+    Path(live.SERVED).unlink()
     with server(folder / "mine.sock", answer=None), pytest.raises(SystemExit):
         run("check", monkeypatch)
     assert not ended
