@@ -8,7 +8,7 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev deploy rollback releases test test-unit reload certs bench bench-static mutants lint lock clean
+.PHONY: help local dev deploy rollback releases doctor test test-unit drills reload certs bench bench-static mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ rollback: ## Return to the release that was live before, or to RELEASE=name
 releases: ## List the releases to return to, and which is live
 	@exec $(PYTHON) -m deploy.release releases
 
+doctor: ## Say whether this machine and the settings can run the site, and what to do if not
+	@exec $(PYTHON) -m deploy.doctor
+
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
 	@for need in nginx chromium lego pebble slowhttptest; do deploy/require.sh $$need || true; done
@@ -38,6 +41,9 @@ test: .venv/test ## Run all tests: in process, and over HTTP against both backen
 
 test-unit: .venv/test ## Run the tests in process only
 	@.venv/bin/pytest tests/unit
+
+drills: .venv/test ## Break a running stack in every way, under load, on both backends, and print what it cost
+	@.venv/bin/python -m tests.drills
 
 .venv/bin/python:
 	@deploy/require.sh venv

@@ -101,9 +101,12 @@ class ComposeStack:
 
         Not by `docker kill`: the engine must not know that it was meant.
         """
-        kill = f"import os; os.kill({self.inspect('app')['State']['Pid']}, 9)"
+        before = self.inspect("app")
+        kill = f"import os; os.kill({before['State']['Pid']}, 9)"
         docker("run", "--rm", "--pid=host", "--network=none", "--cap-add=KILL", PYTHON_IMAGE, "python3", "-c", kill)
-        until(lambda: self.inspect("app")["RestartCount"] > 0, "the engine has started the app again")
+        until(
+            lambda: self.inspect("app")["RestartCount"] > before["RestartCount"], "the engine has started the app again"
+        )
 
     def is_up(self) -> bool:
         """Tell whether the app answers through nginx."""

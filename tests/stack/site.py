@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from deploy.serve import BACKENDS
 from tests.stack.compose import ComposeStack, docker
 from tests.stack.waiting import ROOT
 
@@ -111,3 +112,13 @@ class Site(ComposeStack):
         """Return what /version answers."""
         answer: dict[str, str] = httpx.get(f"{self.url}/version").json()
         return answer
+
+
+def other(backend: str) -> str:
+    """Return the backend that it is not."""
+    return next(each for each in BACKENDS if each != backend)
+
+
+def later(what: str) -> str:
+    """Return code that does this in each worker, three seconds after its start."""
+    return f"\nimport os, threading\nif os.getppid() == 1:\n    threading.Timer(3, lambda: {what}).start()\n"

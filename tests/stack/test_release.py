@@ -8,7 +8,7 @@ from deploy.serve import BACKENDS
 from tests.drills.load import load
 from tests.stack.compose import docker
 from tests.stack.conftest import require
-from tests.stack.site import Site
+from tests.stack.site import Site, later, other
 
 
 @pytest.fixture(
@@ -24,10 +24,6 @@ def site(request, tmp_path_factory):
         yield site
     finally:
         site.down()
-
-
-def other(backend):
-    return next(each for each in BACKENDS if each != backend)
 
 
 def test_the_first_deploy_needs_nothing_else_and_compose_leaves_it_as_it_is(site):
@@ -61,11 +57,6 @@ def test_a_deploy_a_switch_and_a_rollback_lose_no_request(site):
         f"deploy: one on {site.backend} is live",
     ]
     assert site.left()["images"] == {f"one-{site.backend}", f"two-{site.backend}", f"two-{other(site.backend)}"}
-
-
-def later(what):
-    """Return code that does this in each worker, three seconds after its start."""
-    return f"\nimport os, threading\nif os.getppid() == 1:\n    threading.Timer(3, lambda: {what}).start()\n"
 
 
 BROKEN = {

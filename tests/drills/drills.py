@@ -1,0 +1,261 @@
+"""The drills: what is done to a site under load, by name, and what may then go wrong at the most."""
+
+import asyncio
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from statistics import median
+from urllib.parse import urlsplit
+
+from tests.drills.load import KINDS, Answer, Kind, Load, load
+from tests.stack.site import Site, later, other
+from tests.stack.waiting import until
+
+WARM_UP = 4  # seconds of load before a drill, from which comes what is usual
+QUIET = 2  # seconds without a failure after which a site has recovered
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What may fail at the most, and for how long."""
+
+    failed: int | None = 0  # None: as many as there are
+    outcomes: frozenset[str] = frozenset()
+    seconds: float = 0  # to recover in
+
+
+NOTHING_FAILS = Goal()
+# The requests that it had, and no other: a worker has four threads.
+ONE_WORKERS_REQUESTS = Goal(4, frozenset({"503", "IncompleteRead"}), 3)
+
+
+@dataclass(frozen=True)
+class Drill:
+    """Something that happens to a site, planned or not."""
+
+    name: str
+    act: Callable[[Site, Load], None]
+    goal: Goal
+    kinds: tuple[Kind, ...]
+    in_ci: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a drill."""
+
+    drill: Drill
+    answers: list[Answer]
+    failed: list[Answer]
+    worst: float  # seconds that an answer took more than such a one usually does
+    recovery: float  # seconds from the act to the end of the last failure
+
+    def complaints(self) -> list[str]:
+        """Return in which ways the goal was missed."""
+        goal = self.drill.goal
+        found = [f"{each.kind} {each.outcome}" for each in self.failed if each.outcome not in goal.outcomes]
+        if goal.failed is not None and len(self.failed) > goal.failed:
+            found.append(f"{len(self.failed)} failed, and not {goal.failed} at the most")
+        if self.recovery > goal.seconds:
+            found.append(f"recovered after {self.recovery:.1f} s, and not {goal.seconds:g} s at the most")
+        if any(each.outcome == "503" and each.retry_after is None for each in self.failed):
+            found.append("503 without Retry-After")
+        return found
+
+
+DRILLS: dict[str, Drill] = {}
+
+
+def drill(name: str, goal: Goal, *more: Kind, in_ci: bool = False) -> Callable[[Callable[[Site, Load], None]], None]:
+    """Register a function as the drill of this name; `more` is added to the load."""
+
+    def register(act: Callable[[Site, Load], None]) -> None:
+        DRILLS[name] = Drill(name, act, goal, (*KINDS, *more), in_ci)
+
+    return register
+
+
+def run(site: Site, drill: Drill) -> Result:
+    """Do what the drill says to a site under load, and return what came of it when the site has recovered."""
+    with load(site.url, *drill.kinds) as clients:
+        time.sleep(WARM_UP)
+        begun = time.monotonic()
+        drill.act(site, clients)
+        until(lambda: time.monotonic() - max(ends(clients.failed()), default=0) > QUIET, "no more failures", 120)
+    usual = {
+        kind.name: median(each.seconds for each in clients.answers if each.kind == kind.name and each.begun < begun)
+        for kind in drill.kinds
+    }
+    return Result(
+        drill,
+        clients.answers,
+        clients.failed(),
+        max(each.seconds - usual.get(each.kind, 0) for each in clients.answers),
+        max(0, max(ends(clients.failed()), default=begun) - begun),
+    )
+
+
+def ends(answers: list[Answer]) -> list[float]:
+    """Return when each of the requests ended."""
+    return [answer.begun + answer.seconds for answer in answers]
+
+
+# --- Planned -------------------------------------------------------------------------------------------------------
+
+
+@drill("deploy", NOTHING_FAILS)
+def deploy(site: Site, clients: Load) -> None:
+    site.make()
+
+
+@drill("roll back", NOTHING_FAILS)
+def roll_back(site: Site, clients: Load) -> None:
+    site.make("rollback")
+
+
+@drill("switch the backend, and back", NOTHING_FAILS, in_ci=True)
+def switch(site: Site, clients: Load) -> None:
+    site.make(BACKEND=other(site.backend))
+    site.make(BACKEND=site.backend)
+
+
+@drill("a release whose workers die", NOTHING_FAILS)
+def broken_release(site: Site, clients: Load) -> None:
+    before = (site.root / "app" / "wsgi.py").read_text()
+    site.change("app/wsgi.py", later("os._exit(1)"))
+    site.make(fails=True)
+    (site.root / "app" / "wsgi.py").write_text(before)
+
+
+@drill("SIGHUP to the app", NOTHING_FAILS, in_ci=True)
+def reload(site: Site, clients: Load) -> None:
+    before = workers(site)
+    # Not by `docker kill --signal HUP`: after that the engine would not start the app again when it has crashed.
+    site.execute("app", "sh", "-c", "kill -HUP 1")
+    until(lambda: not before & workers(site), "there are other workers")
+
+
+LEAK = Kind("leak", 4, "GET", "/drill/leak", expected=b"</html>")
+
+
+@drill("workers that leak are replaced", NOTHING_FAILS, LEAK, in_ci=True)
+def recycle(site: Site, clients: Load) -> None:
+    before = workers(site)
+    until(lambda: not before & workers(site), "there are other workers", 120)
+
+
+# --- Crashes -------------------------------------------------------------------------------------------------------
+
+
+@drill("kill -9 of a worker", ONE_WORKERS_REQUESTS, in_ci=True)
+def kill_worker(site: Site, clients: Load) -> None:
+    victim = max(workers(site))
+    site.execute("app", "sh", "-c", f"kill -9 {victim}")
+    until(lambda: victim not in workers(site), "the worker is dead")
+
+
+@drill("a worker out of memory", ONE_WORKERS_REQUESTS)
+def out_of_memory(site: Site, clients: Load) -> None:
+    before = workers(site)
+    in_background(site, "/drill/allocate", 1)
+    until(lambda: before != workers(site), "the kernel has killed a worker", 60)
+
+
+@drill("kill -9 of the first process", Goal(None, frozenset({"503", "IncompleteRead"}), 3), in_ci=True)
+def kill_first(site: Site, clients: Load) -> None:
+    site.kill_app()
+
+
+@drill("every thread hangs", Goal(None, frozenset({"503", "504", "IncompleteRead"}), 45))
+def hang(site: Site, clients: Load) -> None:
+    restarts = site.inspect("app")["RestartCount"]
+    in_background(site, "/drill/hang", 4 * len(workers(site)))
+    until(lambda: site.inspect("app")["RestartCount"] > restarts, "the app has been started again", 60)
+
+
+# Every client has a connection, and half of them had one to this worker.
+LOST = frozenset({"RemoteDisconnected", "ConnectionResetError", "BrokenPipeError", "IncompleteRead"})
+
+
+@drill("kill -9 of nginx's worker", Goal(sum(kind.clients for kind in KINDS), LOST, 1), in_ci=True)
+def kill_nginx_worker(site: Site, clients: Load) -> None:
+    victim = min(workers(site, "nginx"))
+    site.execute("nginx", "sh", "-c", f"kill -9 {victim}")
+    until(lambda: victim not in workers(site, "nginx"), "the worker is dead")
+
+
+# --- Too much ------------------------------------------------------------------------------------------------------
+
+
+@drill("a burst of ten times the capacity", Goal(None, frozenset({"503"}), 20), in_ci=True)
+def burst(site: Site, clients: Load) -> None:
+    capacity = 4 * len(workers(site)) / 0.1  # requests a second, of a tenth of a second each
+    asyncio.run(requests_at_once(site.url, int(10 * capacity), clients.answers))
+
+
+async def requests_at_once(url: str, count: int, answers: list[Answer]) -> None:
+    """Make so many requests, each on a connection of its own, without waiting for one another."""
+    address = urlsplit(url)
+
+    async def request() -> None:
+        begun = time.monotonic()
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(b"GET /drill/work HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        retry_after = "1" if b"\r\nRetry-After: 1" in head else None
+        kind, outcome = ("burst" if head[9:12] == b"200" else "refused"), head[9:12].decode()
+        answers.append(Answer(kind, begun, time.monotonic() - begun, outcome, retry_after))
+
+    await asyncio.gather(*(request() for _ in range(count)))
+
+
+@drill("two hundred slow readers and writers", NOTHING_FAILS, in_ci=True)
+def slow_clients(site: Site, clients: Load) -> None:
+    address = urlsplit(site.url)
+    slow = []
+    for number in range(200):
+        client = socket.create_connection((str(address.hostname), address.port or 80))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        # Half never end their header, half their body.
+        client.sendall(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\n" + (b"Content-Length: 1000\r\n\r\n{" if number % 2 else b"")
+        )
+        slow.append(client)
+    deadline = time.monotonic() + 30
+    for client in slow:
+        client.settimeout(max(0.1, deadline - time.monotonic()))
+        while client.recv(4096):  # the end is nginx's; a timeout here is one who was not dropped
+            pass
+        client.close()
+
+
+@drill("nginx's disk is full", Goal(None, frozenset({"500"}), 15), in_ci=True)
+def full_disk(site: Site, clients: Load) -> None:
+    site.execute("nginx", "sh", "-c", "cat /dev/zero >/run/nginx/full; sleep 5; rm /run/nginx/full")
+
+
+# --- What they use --------------------------------------------------------------------------------------------------
+
+
+def workers(site: Site, service: str = "app") -> set[int]:
+    """Return the processes of the service's workers, as its container numbers them."""
+    return {int(each) for each in site.execute(service, "cat", "/proc/1/task/1/children").stdout.split()}
+
+
+def in_background(site: Site, path: str, count: int) -> None:
+    """Make so many requests whose answers nobody waits for."""
+
+    def request() -> None:
+        connection = http.client.HTTPConnection(urlsplit(site.url).netloc, timeout=60)
+        with suppress(OSError, http.client.HTTPException):
+            connection.request("GET", path)
+            connection.getresponse().read()
+        connection.close()
+
+    for _ in range(count):
+        threading.Thread(target=request, daemon=True).start()

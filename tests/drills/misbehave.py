@@ -1,0 +1,22 @@
+"""What the drills add to the end of app/wsgi.py: paths that do what an application should not."""
+
+import time
+
+normal = application  # type: ignore[name-defined] # noqa: F821 (app/wsgi.py's own)
+leaked: list[bytes] = []
+
+
+def application(environ, start_response):
+    """Answer as ever, but first do what the path says."""
+    match environ["PATH_INFO"]:
+        case "/drill/work":
+            time.sleep(0.1)
+        case "/drill/hang":
+            time.sleep(3600)
+        case "/drill/leak":
+            leaked.append(b"x" * 200_000)
+        case "/drill/allocate":
+            while True:
+                leaked.append(b"x" * 10_000_000)
+    environ["PATH_INFO"] = environ["PATH_INFO"].replace("/drill/", "/hello/")
+    return normal(environ, start_response)

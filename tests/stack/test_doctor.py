@@ -1,0 +1,71 @@
+"""make doctor: it finds nothing on a machine that runs these tests, and says what to do about what is wrong."""
+
+import re
+import socket
+
+import pytest
+
+from tests.stack.conftest import require
+from tests.stack.site import Site
+from tests.stack.waiting import free_port
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Return a site that is never started."""
+    require("docker", "gunicorn")
+    return Site("gunicorn", "-doctor", tmp_path)
+
+
+def test_nothing_is_wrong_here_and_it_fits_on_a_screen(site):
+    lines = site.make("doctor").splitlines()
+    assert len(lines) < 25
+    assert all(line.startswith("  ok  ") for line in lines)
+
+
+WRONG = {
+    "APP_MEMORY": ("9999g", "of memory, for two releases of the app", "set APP_MEMORY to less"),
+    "WEB_CONCURRENCY": ("100", "app workers' memory is .*, and app mem_limit is ", "lower app workers' memory"),
+    "WEB_THREADS": ("1000", "app workers' threads is 2000, and app pids_limit is 256", "raise app pids_limit"),
+    "MAX_BODY_BYTES": ("2000000", "app MAX_BODY_BYTES is 2e.06, and nginx client_max_body_size", "raise nginx"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_setting_that_cannot_be_is_found(name, site):
+    value, what, remedy = WRONG[name]
+    said = site.make("doctor", fails=True, **{name: value})
+    assert re.search(rf"^FAIL  .*{what}", said, re.MULTILINE)
+    assert f"-> {remedy}" in said or remedy in said
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "what"),
+    [
+        (
+            "deploy/gunicorn.conf.py",
+            "graceful_timeout = 36",
+            "gunicorn graceful_timeout is 36, and app stop_grace_period is 35",
+        ),
+        ("deploy/uwsgi.ini", "listen = 99999999", "uwsgi listen is 1e.08, and kernel somaxconn is "),
+        (".env", "COMPOSE_FILE=docker-compose.yml:more.yml", "app stop_grace_period is 5"),
+    ],
+)
+def test_a_contradiction_is_found(path, more, what, site):
+    (site.root / "more.yml").write_text("services: {app: {stop_grace_period: 5s}}")
+    site.change(path, f"\n{more}\n")
+    assert re.search(what, site.make("doctor", fails=True))
+
+
+def test_a_port_that_is_taken_is_found(site):
+    with socket.create_server(("127.0.0.1", free_port())) as listener:
+        said = site.make("doctor", fails=True, HTTP_PORT=str(listener.getsockname()[1]))
+    assert "FAIL  port " in said
+    assert "set HTTP_BIND or HTTP_PORT to another" in said
+
+
+def test_an_engine_that_does_not_answer_is_one_sentence(site):
+    said = site.make("doctor", fails=True, DOCKER_HOST="unix:///nowhere.sock")
+    assert said.splitlines()[0].startswith("FAIL  ")
+    assert "Cannot connect to the Docker daemon" in said
+    assert "Traceback" not in said
