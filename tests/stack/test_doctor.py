@@ -27,7 +27,6 @@ WRONG = {
     "APP_MEMORY": ("9999g", "of memory, for two releases of the app", "set APP_MEMORY to less"),
     "WEB_CONCURRENCY": ("100", "app workers' memory is .*, and app mem_limit is ", "lower app workers' memory"),
     "WEB_THREADS": ("1000", "app workers' threads is 2000, and app pids_limit is 256", "raise app pids_limit"),
-    "MAX_BODY_BYTES": ("2000000", "app MAX_BODY_BYTES is 2e.06, and nginx client_max_body_size", "raise nginx"),
 }
 
 
@@ -49,10 +48,11 @@ def test_a_setting_that_cannot_be_is_found(name, site):
         ),
         ("deploy/uwsgi.ini", "listen = 99999999", "uwsgi listen is 1e.08, and kernel somaxconn is "),
         (".env", "COMPOSE_FILE=docker-compose.yml:more.yml", "app stop_grace_period is 5"),
+        (".env", "COMPOSE_FILE=docker-compose.yml:more.yml", "app MAX_BODY_BYTES is .*, and nginx client_max_body_size is 9"),
     ],
 )
 def test_a_contradiction_is_found(path, more, what, site):
-    (site.root / "more.yml").write_text("services: {app: {stop_grace_period: 5s}}")
+    (site.root / "more.yml").write_text("services: {app: {stop_grace_period: 5s}, nginx: {environment: {MAX_BODY_BYTES: 9}}}")
     site.change(path, f"\n{more}\n")
     assert re.search(what, site.make("doctor", fails=True))
 
