@@ -8,7 +8,7 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev test test-unit bench mutants lint lock clean
+.PHONY: help local dev test test-unit load load-baseline compare bench mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and e
 	@exec .venv/bin/python -m deploy.dev
 
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
-test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
+test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
 	@deploy/require.sh nginx || true
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance || true
 	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
@@ -42,6 +42,18 @@ test-unit: .venv/test ## Run the tests in process only
 	  .venv/bin/pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
 	  --require-hashes --requirement $<
 	@touch $@
+
+# locust reads these by itself; unset and empty are the same, and SHAPE has its own users and time (loadtest/shapes.py).
+LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(RUN_TIME)) $(if $(SHAPE),LOCUST_SHAPE=$(SHAPE)) \
+  $(if $(WORKERS),LOCUST_PROCESSES=$(WORKERS)) $(if $(SCENARIO),LOCUST_USER_CLASSES="$(SCENARIO)") \
+  $(if $(OBJECTIVES),LOCUST_OBJECTIVES=$(OBJECTIVES)) $(if $(REPORT),LOCUST_REPORT=$(REPORT)) \
+  LOCUST_HOST=$(or $(HOST),http://127.0.0.1:8080)
+
+load: .venv/loadtest ## Load-test the running stack, and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=...)
+	@exec env $(LOAD) .venv/bin/python -m locust --config loadtest/headless.conf
+
+load-baseline: .venv/loadtest ## Measure what this machine does, RUNS times, to hold later runs against
+	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf
 
 bench: .venv/bench ## Measure a request in process, against frameworks, and a look-up among many routes
 	@.venv/bin/python -m bench.in_process

@@ -50,7 +50,7 @@ def directive(name):
 def defaults_in_compose():
     """Return the defaults of the variables that docker-compose.yml fills in, and of those it hands on."""
     found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text))
-    return found | dict.fromkeys(services["app"]["environment"], "")
+    return found | dict.fromkeys([*services["app"]["environment"], *services["locust"]["environment"]], "")
 
 
 def defaults_in_example():
@@ -134,7 +134,9 @@ def test_every_setting_stands_in_the_example_and_in_the_readme_with_its_default(
     for name, default in compose_defaults.items():
         if default:
             assert example_defaults[name] == default
-        assert table[name] == (f"`{example_defaults[name]}`" if example_defaults[name] else "from CPUs and memory")
+        # One that is unset has its default in words.
+        assert (table[name] == f"`{example_defaults[name]}`") == bool(example_defaults[name])
+        assert table[name]
 
 
 @pytest.mark.parametrize(
