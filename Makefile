@@ -55,6 +55,10 @@ load: .venv/loadtest ## Load-test the running stack, and hold it to its objectiv
 load-baseline: .venv/loadtest ## Measure what this machine does, RUNS times, to hold later runs against
 	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf
 
+compare: .venv/loadtest ## Compare two stacks: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
+	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY,$(if $($(name)),$(name)='$($(name))')) \
+	  .venv/bin/python -m loadtest.compare
+
 bench: .venv/bench ## Measure a request in process, against frameworks, and a look-up among many routes
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes

@@ -75,3 +75,26 @@ def svg(height: float, parts: list[str], label: str) -> Markup:
     return Markup(  # noqa: S704 (each part is ours, and what is not is escaped)
         f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )
+
+
+STYLE = """
+svg { color: #1c2430; font: 13px system-ui, sans-serif; }
+svg { --c0: #1763b6; --c1: #b4460f; --c2: #2b7a3d; --c3: #7a3fa0; }
+@media (prefers-color-scheme: dark) {
+  svg { color: #e6e9ee; --c0: #6fb1ff; --c1: #ff9d6b; --c2: #7fd491; --c3: #cf9ef0; }
+}
+text { fill: currentColor; } .h, .n { font-weight: 600; } rect { opacity: .35; }
+"""
+
+
+def picture(drawings: Mapping[str, str]) -> str:
+    """Return one SVG file of its own with the drawings below each other, each with its title."""
+    parts, y = [], 0.0
+    for title, drawing in drawings.items():
+        height = float(drawing.split('viewBox="0 0 ')[1].split('"')[0].split()[1])
+        parts.append(f'<text class="h" x="8" y="{y + 22:.0f}">{escape(title)}</text>')
+        parts.append(drawing.replace("<svg ", f'<svg y="{y + 30:.0f}" width="{WIDTH}" height="{height:.0f}" ', 1))
+        y += height + 46
+    colours = "".join(f".b{number}, .d{number} {{ fill: var(--c{number}); }}\n" for number in range(4))
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:.0f}">'
+    return f"{start}<style>{STYLE}{colours}</style>{''.join(parts)}</svg>\n"
