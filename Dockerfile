@@ -74,4 +74,4 @@ COPY --from=build-loadtest /venv /venv
 COPY loadtest loadtest
 ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_HOST=http://nginx:8080
 USER 10001:10001
-CMD ["locust"]
+CMD ["python", "-m", "locust"]

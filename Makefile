@@ -8,7 +8,7 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev deploy rollback releases doctor test test-unit drills reload certs bench bench-static mutants lint lock clean
+.PHONY: help local dev deploy rollback releases doctor test test-unit drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ doctor: ## Say whether this machine and the settings can run the site, and what 
 	@exec $(PYTHON) -m deploy.doctor
 
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
-test: .venv/test ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
+test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
 	@for need in nginx chromium lego pebble slowhttptest; do deploy/require.sh $$need || true; done
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/judges || true
 	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
@@ -65,6 +65,22 @@ reload: ## Take nginx's changed configuration or renewed certificates, without l
 
 certs: .venv/certs ## Make a certificate for development, and its authority (NAMES="localhost 127.0.0.1")
 	@.venv/bin/python -m deploy.certs $(or $(NAMES),localhost 127.0.0.1 ::1)
+
+# locust reads these by itself; unset and empty are the same, and SHAPE has its own users and time (loadtest/shapes.py).
+LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(RUN_TIME)) $(if $(SHAPE),LOCUST_SHAPE=$(SHAPE)) \
+  $(if $(WORKERS),LOCUST_PROCESSES=$(WORKERS)) $(if $(SCENARIO),LOCUST_USER_CLASSES="$(SCENARIO)") \
+  $(if $(OBJECTIVES),LOCUST_OBJECTIVES=$(OBJECTIVES)) $(if $(REPORT),LOCUST_REPORT=$(REPORT)) \
+  LOCUST_HOST=$(or $(HOST),http://127.0.0.1:8080)
+
+load: .venv/loadtest ## Load-test the running stack, and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=...)
+	@exec env $(LOAD) .venv/bin/python -m locust --config loadtest/headless.conf
+
+load-baseline: .venv/loadtest ## Measure what this machine does, RUNS times, to hold later runs against
+	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf
+
+compare: .venv/loadtest ## Compare two stacks: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
+	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY,$(if $($(name)),$(name)='$($(name))')) \
+	  .venv/bin/python -m loadtest.compare
 
 bench: .venv/bench ## Measure a request in process, against frameworks, and a look-up among many routes
 	@.venv/bin/python -m bench.in_process

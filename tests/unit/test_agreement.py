@@ -54,7 +54,8 @@ def directive(name):
 def defaults_in_compose():
     """Return the defaults of the variables that docker-compose.yml fills in, and of those it hands on."""
     found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text + (ROOT / "deploy" / "tls.yml").read_text()))
-    return found | dict.fromkeys([*services["app"]["environment"], *services["nginx"]["environment"]], "")
+    handed_on = [name for service in ("app", "nginx", "locust") for name in services[service]["environment"]]
+    return found | dict.fromkeys(handed_on, "")
 
 
 def defaults_in_example():
@@ -201,3 +202,13 @@ def test_the_python_and_nginx_images_are_named_once():
     assert {line for line in dockerfile.splitlines() if line.startswith("FROM $")} == {
         "FROM ${PYTHON_IMAGE} AS build", "FROM ${PYTHON_IMAGE} AS python", "FROM ${NGINX_IMAGE} AS nginx"
     }  # fmt: skip
+
+
+def test_every_lock_has_the_same_version_of_a_package_since_one_environment_has_them_all():
+    found = {}
+    for path in (ROOT / "requirements").glob("*.txt"):
+        # A package can have two versions, each for other versions of Python.
+        for name, version in re.findall(r"^([\w.-]+)==(\S+)", path.read_text(), re.MULTILINE):
+            found.setdefault(name, {}).setdefault(path.stem, set()).add(version)
+    different = {name: locks for name, locks in found.items() if len({frozenset(each) for each in locks.values()}) > 1}
+    assert different == {}

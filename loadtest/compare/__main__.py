@@ -1,0 +1,147 @@
+"""`make compare`: from the variables to the page. A and B are backends, settings or releases: sides.py has the form."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from loadtest.compare import output, turns
+from loadtest.compare.generators import saturate, tool
+from loadtest.compare.results import Result
+from loadtest.compare.sides import Side, SideError, parse, settings
+from loadtest.compare.stack import Stack, StackError, run
+from loadtest.compare.turns import Plan
+
+ROOT = Path(__file__).parents[2]
+REPORT = ROOT / "loadtest" / "report"
+
+
+def number(name: str, default: int) -> int:
+    """Return the variable, a whole number from 1 on; exit with a sentence for another."""
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or not int(text):
+        sys.exit(f"compare: {name} is {text!r}: it must be a whole number, 1 or more")
+    return int(text)
+
+
+def main() -> None:
+    """Bring the stacks up, measure them in turns, leave the report, and remove them again, whatever happens."""
+    quick = bool(os.environ.get("QUICK"))
+    plan = Plan(
+        os.environ.get("ROUTE") or "/", number("SECONDS", 1 if quick else 4), number("ROUNDS", 1 if quick else 4)
+    )
+    limits = {"APP_CPUS": os.environ.get("APP_CPUS") or "1", "APP_MEMORY": os.environ.get("APP_MEMORY") or "512m"}
+    allowed = settings((ROOT / ".env.example").read_text())
+    began = time.monotonic()
+    with ExitStack() as cleanup:
+        try:
+            sides = {
+                column: parse(column, os.environ.get(column) or default, allowed)
+                for column, default in {"A": "gunicorn", "B": "uwsgi"}.items()
+            }
+            stacks = bring_up(sides, limits, cleanup)
+            plan = warm(stacks, plan)
+            results = measure(stacks, plan)
+            behaviour = {column: behave(stacks[column], 3 if quick else 20) for column in sides}
+        except (SideError, StackError) as error:
+            sys.exit(f"compare: {error}")
+        names = {"A": sides["A"].name, "B": sides["B"].name}
+        names |= {f"{column} bare": f"bare callable, {names[column]}" for column in sides}
+        told = facts(stacks["A"], plan, limits, time.monotonic() - began)
+    comparison = output.Comparison(names, told, results, behaviour)
+    output.write(comparison, REPORT)
+    print(f"\n{output.text(comparison)}\n\n{' '.join(told)}\ncompare: {REPORT / 'compare.html'}, and .md to paste")
+
+
+def bring_up(sides: dict[str, Side], limits: dict[str, str], cleanup: ExitStack) -> dict[str, Stack]:
+    """Return the four stacks, running: each side, and the bare callable on the server of each."""
+    stacks = {}
+    for column, side in sides.items():
+        tree = checked_out(side.ref, cleanup) if side.ref else ROOT
+        for label, is_bare in ((column, False), (f"{column} bare", True)):
+            print(f"compare: {label}, {side.name}, is built and started", flush=True)
+            stacks[label] = Stack(label, side, tree, limits, is_bare=is_bare)
+            cleanup.callback(stacks[label].down)
+            stacks[label].up()
+    return stacks
+
+
+def checked_out(ref: str, cleanup: ExitStack) -> Path:
+    """Return a folder with the tree of this commit, which is removed in the end."""
+    folder = Path(mkdtemp(), "tree")
+    run(["git", "worktree", "add", "--detach", str(folder), ref], cwd=ROOT)
+    cleanup.callback(run, ["git", "worktree", "remove", "--force", str(folder)], cwd=ROOT)
+    return folder
+
+
+def warm(stacks: dict[str, Stack], plan: Plan) -> Plan:
+    """Have each stack work for a while; return the plan with its rates, by what the slower side does."""
+    most = {}
+    for label, stack in stacks.items():
+        runs = [saturate(stack.url, plan.path, plan.seconds) for _ in range(3)]
+        most[label] = max(found.requests / found.seconds for found in runs)
+        print(f"compare: {label} is warm, {most[label]:.0f} requests/s, by {tool()}", flush=True)
+    slower = min(most["A"], most["B"])
+    rates = tuple(max(1, int(float(f"{slower * share:.2g}"))) for share in turns.SHARES)
+    return Plan(plan.path, plan.seconds, plan.rounds, rates)
+
+
+def measure(stacks: dict[str, Stack], plan: Plan) -> list[Result]:
+    """Measure in turns, A B B A with the bare ones between, and return the results."""
+    results = {metric: Result(metric, {label: [] for label in stacks}) for metric in turns.metrics(plan)}
+    there = ["A", "A bare", "B bare", "B"]
+    for number in range(1, plan.rounds + 1):
+        began = time.monotonic()
+        for label in there + there[::-1]:
+            found = (turns.bare_turn if "bare" in label else turns.turn)(stacks[label], plan)
+            for metric, value in found.items():
+                results[metric].values[label].append(value)
+        print(f"compare: round {number} of {plan.rounds}, {time.monotonic() - began:.0f} s", flush=True)
+    return list(results.values())
+
+
+def behave(stack: Stack, seconds: int) -> dict[str, Any]:
+    """Return what locust finds of the stack, each answer checked: how many requests, how many failed."""
+    folder = REPORT / stack.label
+    environ = os.environ | {
+        "LOCUST_HOST": stack.url,
+        "LOCUST_REPORT": str(folder),
+        "LOCUST_RUN_TIME": f"{seconds}s",
+        "LOCUST_SHAPE": "smoke",
+    }
+    line = [sys.executable, "-m", "locust", "--config", "loadtest/headless.conf"]
+    subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, check=False, timeout=seconds + 120)
+    try:
+        found = json.loads((folder / "report.json").read_text())
+    except OSError as error:
+        raise StackError(f"locust left no report of {stack.label}: {error}") from error
+    routes = found["routes"].values()
+    totals = {name: sum(route[name] for route in routes) for name in ("requests", "failures")}
+    return {"verdict": found["verdict"], **totals}
+
+
+def facts(stack: Stack, plan: Plan, limits: dict[str, str], seconds: float) -> list[str]:
+    """Return what has to be known to read the table."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                  if line.startswith("model name")), platform.machine())  # fmt: skip
+    deployed = os.environ.get("DEPLOY") or "`docker compose up` with another release"
+    through = "Docker's proxy" if "127.0.0.1" in stack.url else "nginx's container, past Docker's proxy"
+    return [
+        f"Medians (lowest to highest) of {2 * plan.rounds} measurements, {plan.seconds} s each, of `{plan.path}`.",
+        f"Measured {time.strftime('%Y-%m-%d')} on {os.cpu_count()} cores ({model}), {memory:.0f} GB,",
+        f"each app with {limits['APP_CPUS']} CPU and {limits['APP_MEMORY']};",
+        f"saturation by {tool()}, latency at fixed rates by our own open-model client, from when each was to be sent.",
+        "The ratio is B / A, the median of the rounds; the noise is the most that a side differed from itself in one.",
+        f"Deploy is {deployed}. Requests went to {through}. All of it took {seconds / 60:.0f} minutes.",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What a comparison leaves: a table for the terminal, the same in Markdown to paste, a page and a picture."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtest import page
+from loadtest.charts import dots, picture, short
+from loadtest.compare.results import Result
+
+PICTURED = 4  # of the results: throughput, and latency at the rates below
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared, where, and what came of it."""
+
+    names: dict[str, str]  # of the columns
+    facts: list[str]
+    results: list[Result]
+    behaviour: dict[str, dict[str, Any]]  # of each side, what locust found
+
+
+def rows(comparison: Comparison) -> list[list[str]]:
+    """Return the cells of the table, its head first."""
+    columns = list(comparison.names)
+    head = ["", *(comparison.names[column] for column in columns[:2]), "ratio", "noise", "better"]
+    head += [comparison.names[column] for column in columns[2:]]
+    lines = [head]
+    for result in comparison.results:
+        cells = [cell(result, column) for column in columns]
+        ratio = f"{result.ratio:.2f}" if result.ratio is not None else "-"
+        noise = f"± {(result.noise - 1) * 100:.0f} %" if result.noise is not None else "-"
+        better = comparison.names.get(result.verdict, result.verdict)
+        lines.append([f"{result.metric.name}, {result.metric.unit}", *cells[:2], ratio, noise, better, *cells[2:]])
+    sides = [comparison.behaviour.get(column, {}) for column in columns[:2]]
+    if all(sides):
+        counts = [f"{each['failures']} of {each['requests']}" for each in sides]
+        lines.append(["locust: failed requests", *counts, "", "", "", *("" for _ in columns[2:])])
+    return lines
+
+
+def cell(result: Result, column: str) -> str:
+    """Return the median and the spread of a column."""
+    middle = result.middle(column)
+    if middle is None:
+        return ""
+    low, high = min(result.values[column]), max(result.values[column])
+    return short(middle) if low == high else f"{short(middle)} ({short(low)} to {short(high)})"
+
+
+def text(comparison: Comparison) -> str:
+    """Return the table for a terminal."""
+    lines = rows(comparison)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{size}}" for cell, size in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return the table in Markdown, with what it was measured with below."""
+    head, *lines = rows(comparison)
+    rule = ["---", *("---:" for _ in head[1:])]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in [head, rule, *lines])
+    return f"{table}\n\n{' '.join(comparison.facts)}\n"
+
+
+def write(comparison: Comparison, folder: Path) -> None:
+    """Leave compare.html, compare.md, compare.svg and compare.json in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    charts = {
+        f"{result.metric.name}, {result.metric.unit}": dots(
+            {comparison.names[column]: values for column, values in result.values.items() if values}
+        )
+        for result in comparison.results
+        if any(result.values.values())
+    }
+    first = dict(list(charts.items())[:PICTURED])
+    everything = {
+        "names": comparison.names,
+        "facts": comparison.facts,
+        "results": [
+            {
+                **vars(each.metric),
+                "values": each.values,
+                "ratio": each.ratio,
+                "noise": each.noise,
+                "verdict": each.verdict,
+            }
+            for each in comparison.results
+        ],
+        "behaviour": comparison.behaviour,
+    }
+    title = f"{comparison.names['A']} against {comparison.names['B']}"
+    html = page.render(
+        "compare.html",
+        title=title,
+        comparison=comparison,
+        table=rows(comparison),
+        charts=charts,
+        markdown=markdown(comparison),
+    )
+    (folder / "compare.html").write_text(html)
+    (folder / "compare.md").write_text(markdown(comparison))
+    (folder / "compare.svg").write_text(picture(first))
+    (folder / "compare.json").write_text(json.dumps(everything, indent=1))

@@ -1,0 +1,173 @@
+"""What is left of a run: the verdict on the terminal, report.json with everything, index.html with charts."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtest import baseline, page
+from loadtest.charts import lines
+from loadtest.objectives import AT_LEAST, METRICS, Recorded, Row
+
+PASSED, FAILED, INVALID = 0, 1, 2
+WORDS = {True: "pass", False: "FAIL", None: "not measured"}
+VERDICTS = {
+    PASSED: "passed: every objective holds",
+    FAILED: "FAILED: an objective does not hold",
+    INVALID: "INVALID: this run says nothing of the server",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a breakpoint."""
+
+    users: int
+    rows: list[Row]
+    generator: dict[str, float]
+    invalid: list[str]
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether every objective held, as far as that can be told."""
+        return not self.invalid and not any(row.passed is False for row in self.rows)
+
+    def __str__(self) -> str:
+        broken = [describe(row) for row in self.rows if row.passed is False]
+        return f"{self.users} users: " + (", ".join(self.invalid or broken) or "every objective holds")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that a run has found."""
+
+    settings: baseline.Settings
+    notes: list[str]
+    invalid: list[str]
+    rows: list[Row]
+    steps: list[Step]
+    generator: dict[str, float]
+    recorded: Recorded
+    history: list[dict[str, float]]
+    errors: list[dict[str, Any]]
+
+    @property
+    def exit_code(self) -> int:
+        """Return what the run is worth; one that is not valid cannot pass, and cannot fail."""
+        if self.invalid:
+            return INVALID
+        return FAILED if any(row.passed is False for row in self.rows) else PASSED
+
+    @property
+    def highest(self) -> str:
+        """Return the highest load that held, in words; nothing if this was no breakpoint."""
+        if not self.steps:
+            return ""
+        held = [step.users for step in self.steps if step.holds]
+        last = self.steps[-1]
+        end = "It was not raised further: raise USERS" if last.holds else f"It ended at {last}"
+        return f"The highest load that held: {held[-1]} users. {end}." if held else f"No load held: {last}."
+
+
+def describe(row: Row) -> str:
+    """Return the row as a phrase."""
+    return f"{row.objective.subject} {row.objective.metric} {row.measured:.1f}, limit {row.objective.limit:g}"
+
+
+def table(rows: list[Row]) -> list[list[str]]:
+    """Return the cells of the table of objectives, a line for each subject, its head first."""
+    metrics = [metric for metric in METRICS["total"] if any(row.objective.metric == metric for row in rows)]
+    lines: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in rows:
+        lines.setdefault((row.objective.origin, row.objective.subject), {})[row.objective.metric] = row
+    cells = [["", *(metric.replace("_", " ") for metric in metrics), ""]]
+    for (origin, subject), line in sorted(lines.items(), key=lambda each: (each[0][0] == "baseline", each[0][1])):
+        results = {row.passed for row in line.values()}
+        result = False if False in results else True if True in results else None
+        name = subject + (", baseline" if origin == "baseline" else "")
+        cells.append([name, *(cell(line.get(metric)) for metric in metrics), WORDS[result]])
+    return cells
+
+
+def cell(row: Row | None) -> str:
+    """Return what was measured beside its limit, with the sign that is true: "12.3 <= 500"."""
+    if not row or row.measured is None:
+        return "-" if row else ""
+    holds, fails = (">=", "<") if row.objective.metric in AT_LEAST else ("<=", ">")
+    return f"{figure(row.measured)} {holds if row.passed else fails} {figure(row.objective.limit)}"
+
+
+def figure(value: float) -> str:
+    """Return three digits of the number, or all of one that has more before its point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
+
+
+def verdict(outcome: Outcome, folder: Path) -> list[str]:
+    """Return the lines that end a run: the table, what is to be said of it, and the verdict."""
+    cells = table(outcome.rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    text = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    figures = ", ".join(f"{name} {value:.0f}" for name, value in outcome.generator.items())
+    told = [*outcome.notes, *([outcome.highest] if outcome.highest else []), f"The generator: {figures}."]
+    reasons = [f"load: {reason}" for reason in outcome.invalid]
+    return [
+        "",
+        *text,
+        "",
+        *told,
+        f"The report: {folder / 'index.html'}",
+        *reasons,
+        f"load: {VERDICTS[outcome.exit_code]}",
+    ]
+
+
+def write(outcome: Outcome, folder: Path) -> None:
+    """Leave report.json and index.html in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(everything(outcome), indent=1))
+    (folder / "index.html").write_text(html(outcome))
+
+
+def everything(outcome: Outcome) -> dict[str, Any]:
+    """Return the outcome as JSON has it."""
+    return {
+        "exit_code": outcome.exit_code,
+        "verdict": VERDICTS[outcome.exit_code],
+        "invalid": outcome.invalid,
+        "notes": outcome.notes,
+        "highest": outcome.highest,
+        "settings": outcome.settings,
+        "generator": outcome.generator,
+        "objectives": [{**vars(row.objective), "measured": row.measured, "passed": row.passed} for row in outcome.rows],
+        "figures": [
+            {"subject": subject, "metric": metric, "value": value}
+            for (subject, metric), value in baseline.figures(outcome.recorded).items()
+        ],
+        "seconds": outcome.recorded.seconds,
+        "routes": {name: vars(route) for name, route in outcome.recorded.routes.items()},
+        "errors": outcome.errors,
+        "history": outcome.history,
+    }
+
+
+def html(outcome: Outcome) -> str:
+    """Return the page of the run."""
+
+    def series(*names: str) -> dict[str, list[tuple[float, float]]]:
+        return {name.partition("_")[0]: [(at["second"], at[name]) for at in outcome.history] for name in names}
+
+    charts = {
+        "Requests a second": lines(series("requests_per_second", "failures_per_second"), "s"),
+        "Response time, ms": lines(series("p50_ms", "p95_ms"), "s"),
+        "Users": lines(series("users"), "s"),
+    }
+    settings = ", ".join(f"{name} {value}" for name, value in outcome.settings.items() if value not in (0, []))
+    return page.render(
+        "report.html",
+        title=VERDICTS[outcome.exit_code],
+        state=["pass", "fail", "invalid"][outcome.exit_code],
+        outcome=outcome,
+        settings=settings,
+        table=table(outcome.rows),
+        charts=charts,
+    )

@@ -1,0 +1,344 @@
+"""`make load` against real stacks: it passes, fails, refuses to judge, and says which; its report in a real browser."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stack.conftest import require
+from tests.stack.local import LocalStack
+from tests.stack.waiting import ROOT, free_port, until
+
+CONFIG = ["--config", "loadtest/headless.conf"]
+# A machine that runs other tests beside this one holds up the generator, too; here that is not the question.
+PATIENT = "[generator]\ncpu_percent = 100\nlate_p95_ms = 10000\nusers_percent = 95\n"
+OBJECTIVES = PATIENT + '[total]\nrequests_per_second = 1\n[route."*"]\nerror_percent = 0\np95_ms = 20000\n'
+
+# Wrong in a way that a status alone does not tell, each on one path; and slow, on every.
+BROKEN = '''
+import time
+right = application
+
+def application(environ, start_response):
+    """Answer wrongly."""
+    if environ["PATH_INFO"] == "/about":
+        start_response("200 OK", [("Content-Type", "text/html"), ("Content-Length", "5")])
+        return [b"<p>ok"]
+    if environ["PATH_INFO"] == "/version":
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [b"{}"]
+    if environ["PATH_INFO"] == "/":
+        time.sleep(0.3)
+    if environ["PATH_INFO"] == "/echo":
+        raise RuntimeError
+    return right(environ, start_response)
+'''
+
+
+class Load:
+    """One run of locust as `make load` starts it, against a stack."""
+
+    def __init__(self, folder: Path, url: str, objectives: str = OBJECTIVES, **settings: str) -> None:
+        (folder / "objectives.toml").write_text(objectives)
+        self.folder = folder
+        port = str(free_port())
+        self.environ = {
+            "PATH": os.environ["PATH"],
+            "LOCUST_HOST": url,
+            "LOCUST_REPORT": str(folder),
+            "LOCUST_OBJECTIVES": str(folder / "objectives.toml"),
+            "LOCUST_RUN_TIME": "6s",
+            "LOCUST_MASTER_BIND_PORT": port,
+            "LOCUST_MASTER_NODE_PORT": port,
+            **settings,
+        }
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "locust", *CONFIG],
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self) -> tuple[int, str]:
+        """Run it to its end, and return its exit code and what it printed."""
+        running = self.start()
+        output, _ = running.communicate(timeout=120)
+        return running.returncode, output
+
+    @property
+    def report(self) -> dict[str, object]:
+        """Return what it left as JSON."""
+        found: dict[str, object] = json.loads((self.folder / "report.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _locust():
+    if not importlib.util.find_spec("locust"):
+        pytest.skip("the load test: locust is not installed, `make .venv/loadtest`")
+
+
+@pytest.fixture(scope="module")
+def site():
+    """Return a running stack of plain processes."""
+    require("processes", "gunicorn")
+    stack = LocalStack("gunicorn")
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="module")
+def broken_site(tmp_path_factory):
+    """Return a running stack whose app answers wrongly or slowly."""
+    require("processes", "gunicorn")
+    root = tmp_path_factory.mktemp("broken")
+    for folder in ("app", "deploy", "nginx"):
+        shutil.copytree(ROOT / folder, root / folder)
+    with (root / "app" / "wsgi.py").open("a") as file:
+        file.write(BROKEN)
+    stack = LocalStack("gunicorn", root=root)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
+
+
+@pytest.fixture(scope="module")
+def passed(site, tmp_path_factory):
+    """Return a run that passed, and what it printed."""
+    load = Load(tmp_path_factory.mktemp("passed"), site.url)
+    code, output = load.run()
+    assert code == 0, output
+    return load, output
+
+
+def test_a_good_site_passes_and_every_route_is_measured(passed):
+    load, output = passed
+    assert "load: passed: every objective holds" in output
+    assert "5 of 6 s" in output  # the progress
+    routes = load.report["routes"]
+    assert {"GET /", "GET /about", "GET /hello/{name}", "GET /static/*", "POST /echo", "GET /version"} <= routes.keys()
+    pages = sum(routes[f"GET {path}"]["requests"] for path in ("/", "/about", "/hello/{name}"))
+    assert routes["GET /static/*"]["requests"] >= pages  # each page, and what it names
+    assert not any(route["failures"] for route in routes.values())
+    assert load.report["history"][-1]["users"] == 20
+
+
+def test_a_wrong_answer_fails_the_run_and_is_told(broken_site, tmp_path):
+    load = Load(tmp_path, broken_site.url, LOCUST_USER_CLASSES="Visitor ApiClient")
+    code, output = load.run()
+    assert code == 1, output
+    assert "load: FAILED: an objective does not hold" in output
+    told = {f"{each['method']} {each['name']}": each["error"] for each in load.report["errors"]}
+    assert "'Where to begin' is not in the body: '<p>ok'" in told["GET /about"]
+    assert "expected application/json; came 'text/plain'" in told["GET /version"]
+    assert "expected 200; came 500" in told["POST /echo"]
+    assert told.keys() == {"GET /about", "GET /version", "POST /echo"}
+
+
+def test_a_slow_site_fails_the_run(broken_site, tmp_path):
+    slow = PATIENT + '[route."GET /"]\np50_ms = 250\n'
+    load = Load(tmp_path, broken_site.url, slow)
+    code, output = load.run()
+    assert code == 1, output
+    [row] = load.report["objectives"]
+    assert row["measured"] >= 300
+
+
+def test_a_page_without_nginx_in_front_has_a_request_id_and_one_without_an_id_fails(tmp_path):
+    # A server that is none of ours: the right status and text, and no X-Request-ID.
+    (tmp_path / "index.html").write_text("It serves.")
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as other:
+        try:
+            load = Load(tmp_path, f"http://127.0.0.1:{port}", LOCUST_RUN_TIME="2s", LOCUST_USER_CLASSES="Visitor")
+            until(lambda: "nothing answers" not in load.run()[1], "the other server answers")
+        finally:
+            other.terminate()
+    assert any(
+        each["name"] == "/" and each["error"].endswith("X-Request-ID is None')") for each in load.report["errors"]
+    )
+
+
+def test_a_generator_that_is_held_up_makes_the_run_invalid(site, tmp_path):
+    # Its loop is held for a tenth of a second at each request, as by a hook of a fork that computes too much.
+    (tmp_path / "locustfile.py").write_text(
+        "import time\nfrom locust import events\nfrom loadtest.locustfile import *\n"
+        "events.request.add_listener(lambda **_: [time.perf_counter() for _ in range(1_000_000)])\n"
+    )
+    strict = OBJECTIVES.replace("10000", "60")
+    load = Load(tmp_path, site.url, strict, LOCUST_LOCUSTFILE=str(tmp_path / "locustfile.py"))
+    code, output = load.run()
+    assert code == 2, output
+    assert "load: the generator's late_p95_ms is " in output
+    assert "load: INVALID: this run says nothing of the server" in output
+
+
+def test_a_worker_that_is_lost_is_told_and_makes_the_run_invalid(site, tmp_path):
+    load = Load(tmp_path, site.url, LOCUST_RUN_TIME="12s", LOCUST_PROCESSES="2")
+    running = load.start()
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+    until(lambda: len(children.read_text().split()) == 2, "both workers run")
+    lines = []
+    for line in running.stdout:
+        lines.append(line)
+        if " of 12 s" in line and len(children.read_text().split()) == 2:
+            os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+            break
+    output = "".join(lines) + running.communicate(timeout=120)[0]
+    assert running.returncode == 2, output
+    assert " is lost, " in output
+    assert "load: INVALID: this run says nothing of the server" in output
+    [reason] = load.report["invalid"]
+    assert " was lost " in reason
+
+
+def test_users_that_never_came_make_the_run_invalid(site, tmp_path):
+    # A ramp that is stopped half-way never had the users that it was asked for.
+    load = Load(tmp_path, site.url, LOCUST_SHAPE="ramp", LOCUST_RUN_TIME="60s")
+    running = load.start()
+    lines = []
+    for line in running.stdout:
+        lines.append(line)
+        if " of 60 s" in line:
+            running.send_signal(signal.SIGINT)
+            break
+    output = "".join(lines) + running.communicate(timeout=120)[0]
+    assert running.returncode == 2, output
+    assert "load: the generator's users_percent is " in output
+
+
+def test_a_breakpoint_tells_the_highest_load_that_held(broken_site, tmp_path):
+    # More than a thread a request: eight threads answer 27 a second, at 0.3 s each.
+    limits = PATIENT + '[route."GET /"]\np50_ms = 1000\n'
+    settings = {"LOCUST_SHAPE": "breakpoint", "LOCUST_USERS": "300", "LOCUST_RUN_TIME": "60s"}
+    load = Load(tmp_path, broken_site.url, limits, LOCUST_USER_CLASSES="Visitor", **settings)
+    code, output = load.run()
+    assert code == 0, output
+    assert "load: 30 users: every objective holds" in output
+    highest = str(load.report["highest"])
+    assert highest.startswith("The highest load that held: ")
+    assert "GET / p50_ms" in highest
+
+
+def test_nothing_to_measure_is_said_in_one_sentence(tmp_path):
+    url = f"http://127.0.0.1:{free_port()}"
+    code, output = Load(tmp_path, url).run()
+    assert code == 2
+    [line] = output.splitlines()
+    assert line.startswith(f"load: nothing answers at {url} (")
+    assert line.endswith("start the stack, `docker compose up`, or set HOST")
+
+
+def test_objectives_that_cannot_be_meant_are_refused(site, tmp_path):
+    code, output = Load(tmp_path, site.url, '[route."GET /abuot"]\np50_ms = 1').run()
+    assert code == 2
+    [line] = output.splitlines()
+    assert "no scenario has a route 'GET /abuot'" in line
+
+
+def test_make_hands_its_variables_on(site, tmp_path):
+    (tmp_path / "objectives.toml").write_text(PATIENT + "[total]\nrequests_per_second = 100000\n")
+    options = {
+        "HOST": site.url,
+        "USERS": "3",
+        "RUN_TIME": "2s",
+        "SHAPE": "soak",
+        "SCENARIO": "ApiClient",
+        "OBJECTIVES": str(tmp_path / "objectives.toml"),
+        "REPORT": str(tmp_path),
+    }
+    ended = subprocess.run(
+        ["make", "load", *(f"{name}={value}" for name, value in options.items())],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert f"load: soak, 3 users, 2 s, one process, against {site.url}" in ended.stdout
+    # make itself ends with 2 whatever a command of its ends with, and says with what.
+    assert "load] Error 1" in ended.stderr
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found["routes"].keys() <= {"POST /echo", "GET /version", "GET /readyz"}
+
+
+def test_a_later_run_is_held_against_the_baseline(site, tmp_path):
+    load = Load(tmp_path, site.url, RUNS="3", LOCUST_RUN_TIME="3s", LOCUST_USERS="5", LOCUST_USER_CLASSES="ApiClient")
+    ended = subprocess.run(
+        [sys.executable, "-m", "loadtest.baseline", *CONFIG],
+        cwd=ROOT,
+        env=load.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    file = tmp_path / "baseline.json"
+    baseline = json.loads(file.read_text())
+    assert {len(each["values"]) for each in baseline["figures"]} == {3}
+    # As if this machine had been a thousand times as fast.
+    for each in baseline["figures"]:
+        each["values"] = [value / 1000 for value in each["values"] if each["metric"] == "p50_ms"] or each["values"]
+    file.write_text(json.dumps(baseline))
+    code, output = load.run()
+    assert code == 1, output
+    assert "Held against the baseline of 3 runs, too." in output
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return a running browser, which finds no host at all."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="the report in a browser: playwright is not installed"
+    )
+    if not (chromium := shutil.which("chromium")):
+        pytest.skip("the report in a browser: chromium is not installed")
+    flags = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=chromium, args=flags)
+        yield running
+        running.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_report_in_a_browser_has_its_charts_and_nothing_to_complain_of(scheme, width, passed, browser):
+    load, _ = passed
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    page.goto(f"file://{load.folder}/index.html")
+    charts = page.locator("svg")
+    assert charts.count() == 3
+    for number in range(3):
+        chart = charts.nth(number).bounding_box()
+        assert chart["width"] > 250
+        assert chart["x"] + chart["width"] <= width
+    assert page.locator("h1").inner_text() == "passed: every objective holds"
+    # Nothing but a table of its own is wider than a phone.
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 30)"
+    assert dark == (scheme == "dark")
+    assert complaints == []
+    page.close()

@@ -1,0 +1,119 @@
+"""Objectives, read from a file and held against recorded statistics."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtest import objectives
+from loadtest.objectives import ObjectiveError, Recorded, Route
+
+KNOWN = {"GET /", "GET /stream"}
+RECORDED = Recorded(
+    seconds=10,
+    routes={
+        "GET /": Route(requests=100, failures=2, times={10: 50, 20: 45, 300: 5}),
+        "GET /stream": Route(requests=10, failures=0, times={3000: 10}),
+    },
+)
+GENERATOR = {"cpu_percent": 40, "late_p95_ms": 3, "users_percent": 100}
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Return a function that reads objectives from a file with this text."""
+
+    def read(text):
+        file = tmp_path / "objectives.toml"
+        file.write_text(text)
+        return objectives.read(file, KNOWN)
+
+    return read
+
+
+def results(rows):
+    return {(row.objective.subject, row.objective.metric): (row.measured, row.passed) for row in rows}
+
+
+def test_what_was_measured_is_held_against_each_limit(given):
+    rows = given("""
+        [total]
+        requests_per_second = 12
+        error_percent = 1.8
+        [route."GET /"]
+        p50_ms = 10
+        p95_ms = 20
+        p99_ms = 299
+        error_percent = 2
+    """).rows(RECORDED)
+    assert results(rows) == {
+        ("total", "requests_per_second"): (11, False),
+        ("total", "error_percent"): (pytest.approx(200 / 110), False),
+        ("GET /", "p50_ms"): (10, True),
+        ("GET /", "p95_ms"): (20, True),
+        ("GET /", "p99_ms"): (300, False),
+        ("GET /", "error_percent"): (2, True),
+    }
+
+
+def test_a_route_that_is_not_named_is_held_to_those_of_every_route(given):
+    rows = given('[route."*"]\np50_ms = 100\n[route."GET /stream"]\np50_ms = 4000').rows(RECORDED)
+    assert results(rows) == {("GET /", "p50_ms"): (10, True), ("GET /stream", "p50_ms"): (3000, True)}
+
+
+def test_a_route_without_requests_neither_passes_nor_fails(given):
+    rows = given('[route."GET /stream"]\np50_ms = 1\nerror_percent = 0\nrequests_per_second = 1').rows(Recorded(10, {}))
+    assert {passed for _, passed in results(rows).values()} == {None}
+
+
+def test_a_run_without_any_request_fails_its_throughput(given):
+    assert results(given("[total]\nrequests_per_second = 1").rows(Recorded(10, {}))) == {
+        ("total", "requests_per_second"): (0, False)
+    }
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"), [("cpu_percent", 91), ("late_p95_ms", 101), ("users_percent", 94)], ids=str
+)
+def test_a_generator_that_did_not_keep_up_makes_the_run_invalid(metric, value, given):
+    limits = given("[generator]\ncpu_percent = 90\nlate_p95_ms = 100\nusers_percent = 95")
+    assert limits.invalid(GENERATOR) == []
+    [reason] = limits.invalid(GENERATOR | {metric: value})
+    assert reason.startswith(f"the generator's {metric} is {value}; the limit is ")
+
+
+def test_a_part_of_a_run_is_judged_by_itself():
+    earlier = Recorded(4, {"GET /": Route(requests=50, failures=2, times={10: 50})})
+    part = RECORDED.since(earlier)
+    assert part.seconds == 6
+    assert part.routes["GET /"] == Route(requests=50, failures=0, times={20: 45, 300: 5})
+    assert part.routes["GET /stream"] == RECORDED.routes["GET /stream"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[totals]", r"\[totals\] must be one of note, total, route, generator"),
+        ("[total]\np50 = 1", "p50 of 'total' must be one of requests_per_second, error_percent, p50_ms"),
+        ('[route."GET /abuot"]\np50_ms = 1', "no scenario has a route 'GET /abuot'; there are GET /, GET /stream"),
+        ('[route."GET /"]\np50_ms = "fast"', "p50_ms of 'GET /' is 'fast': it must be a number, 0 or more"),
+        ("[total]\nerror_percent = true", "error_percent of 'total' is True: it must be a number"),
+        ("[total]\nerror_percent = -1", "is -1: it must be a number, 0 or more"),
+        ("total = 1", "'total' is 1: it must be a table of metrics"),
+        ("[total", "Expected"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_sentence(text, sentence, given):
+    with pytest.raises(ObjectiveError, match=sentence):
+        given(text)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ObjectiveError, match=r"none\.toml: .*No such file"):
+        objectives.read(tmp_path / "none.toml", KNOWN)
+
+
+def test_the_objectives_that_come_with_the_project_say_that_they_are_lenient():
+    path = Path(objectives.__file__).with_name("objectives.toml")
+    given = objectives.read(path, {*KNOWN, "POST /echo, sent slowly"})
+    assert "lenient" in given.note
+    assert {each.metric for each in given.generator} == {"cpu_percent", "late_p95_ms", "users_percent"}

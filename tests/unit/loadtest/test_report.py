@@ -1,0 +1,91 @@
+"""What a run is worth, and what is left of it."""
+
+import json
+
+import pytest
+
+from loadtest import report
+from loadtest.objectives import Objective, Recorded, Route, Row
+from loadtest.report import Outcome, Step
+
+GOOD = Row(Objective("GET /", "p95_ms", 100), 50)
+BAD = Row(Objective("GET /", "p99_ms", 100), 150)
+SLOW = Row(Objective("total", "requests_per_second", 10), 9)
+SILENT = Row(Objective("GET /stream", "p95_ms", 100), None)
+
+
+def outcome(rows=(), invalid=(), steps=()):
+    return Outcome(
+        settings={"shape": "smoke", "users": 3},
+        notes=["a <note>"],
+        invalid=[*invalid],
+        rows=[*rows],
+        steps=[*steps],
+        generator={"cpu_percent": 7},
+        recorded=Recorded(10, {"GET /": Route(4, 1, {50: 3, 150: 1})}),
+        history=[
+            {"second": n, "users": 3, "requests_per_second": n, "failures_per_second": 0, "p50_ms": 5, "p95_ms": 9 * n}
+            for n in range(1, 5)
+        ],
+        errors=[{"occurrences": 1, "method": "GET", "name": "/", "error": "expected 200; came <500>"}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "invalid", "code"),
+    [
+        ([GOOD, SILENT], [], 0),
+        ([GOOD, BAD], [], 1),
+        ([GOOD, SLOW], [], 1),
+        ([GOOD], ["a worker was lost"], 2),
+        ([BAD], ["a worker was lost"], 2),
+    ],
+)
+def test_a_run_passes_fails_or_cannot_be_judged(rows, invalid, code, tmp_path):
+    ended = outcome(rows, invalid)
+    assert ended.exit_code == code
+    assert report.verdict(ended, tmp_path)[-1].startswith("load: " + ["passed", "FAILED", "INVALID"][code])
+
+
+def test_the_table_has_a_line_for_each_subject_with_what_was_measured_and_the_limit(tmp_path):
+    held_against = Row(Objective("GET /", "p95_ms", 40, "baseline"), 50)
+    lines = report.verdict(outcome([GOOD, BAD, SLOW, SILENT, held_against]), tmp_path)
+    lines = [" ".join(line.split()) for line in lines]
+    assert "GET / 50 <= 100 150 > 100 FAIL" in lines
+    assert "GET /, baseline 50 > 40 FAIL" in lines
+    assert "GET /stream - not measured" in lines
+    assert "total 9 < 10 FAIL" in lines
+
+
+@pytest.mark.parametrize(
+    ("steps", "sentence"),
+    [
+        (
+            [Step(10, [GOOD], {}, []), Step(20, [BAD], {}, [])],
+            "The highest load that held: 10 users. It ended at 20 users: ",
+        ),
+        ([Step(10, [GOOD], {}, []), Step(20, [GOOD], {}, ["late"])], "held: 10 users. It ended at 20 users: late."),
+        ([Step(10, [GOOD], {}, [])], "held: 10 users. It was not raised further"),
+        ([Step(10, [BAD], {}, [])], "No load held: 10 users: GET / p99_ms 150.0, limit 100."),
+    ],
+)
+def test_a_breakpoint_tells_the_highest_load_that_held(steps, sentence):
+    assert sentence in outcome(steps=steps).highest
+
+
+def test_the_json_has_everything(tmp_path):
+    report.write(outcome([GOOD, BAD], ["lost"]), tmp_path)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert (found["exit_code"], found["invalid"]) == (2, ["lost"])
+    assert [each["passed"] for each in found["objectives"]] == [True, False]
+    assert found["routes"]["GET /"]["times"] == {"50": 3, "150": 1}
+    assert len(found["history"]) == 4
+
+
+def test_the_page_has_its_charts_and_quotes_what_it_was_told(tmp_path):
+    report.write(outcome([GOOD, BAD]), tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<polyline") == 5
+    assert "a &lt;note&gt;" in page
+    assert "came &lt;500&gt;" in page
+    assert "http" not in page.replace("http-equiv", "")  # nothing is loaded from anywhere
