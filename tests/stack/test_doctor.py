@@ -48,11 +48,17 @@ def test_a_setting_that_cannot_be_is_found(name, site):
         ),
         ("deploy/uwsgi.ini", "listen = 99999999", "uwsgi listen is 1e.08, and kernel somaxconn is "),
         (".env", "COMPOSE_FILE=docker-compose.yml:more.yml", "app stop_grace_period is 5"),
-        (".env", "COMPOSE_FILE=docker-compose.yml:more.yml", "app MAX_BODY_BYTES is .*, and nginx client_max_body_size is 9"),
+        (
+            ".env",
+            "COMPOSE_FILE=docker-compose.yml:more.yml",
+            "app MAX_BODY_BYTES is .*, and nginx client_max_body_size is 9",
+        ),
     ],
 )
 def test_a_contradiction_is_found(path, more, what, site):
-    (site.root / "more.yml").write_text("services: {app: {stop_grace_period: 5s}, nginx: {environment: {MAX_BODY_BYTES: 9}}}")
+    (site.root / "more.yml").write_text(
+        "services: {app: {stop_grace_period: 5s}, nginx: {environment: {MAX_BODY_BYTES: 9}}}"
+    )
     site.change(path, f"\n{more}\n")
     assert re.search(what, site.make("doctor", fails=True))
 
