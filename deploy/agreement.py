@@ -88,7 +88,8 @@ def containers(services: dict[str, Any]) -> Iterator[tuple[str, float]]:
     workers = int(environment.get("WEB_CONCURRENCY", LEAST_WORKERS))
     yield "app healthcheck timeout", number(app.get("healthcheck", {}).get("timeout", "30s"))
     for name, service in {"app MAX_BODY_BYTES": "app", "nginx client_max_body_size": "nginx"}.items():
-        yield name, int((services[service].get("environment") or {}).get("MAX_BODY_BYTES") or Settings().max_body_bytes)
+        given: dict[str, str] = services[service].get("environment") or {}
+        yield name, int(given.get("MAX_BODY_BYTES") or Settings().max_body_bytes)
     yield "app workers' memory", workers * MEMORY_PER_WORKER
     yield "app workers' threads", workers * int(environment.get("WEB_THREADS", 4))
     yield "app mem_limit", int(app.get("mem_limit", sys.maxsize))
