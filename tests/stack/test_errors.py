@@ -20,7 +20,7 @@ ERRORS = {
     "403 Forbidden": request(b"/static/"),
     "404 Not Found": request(b"/static/nope.css"),
     "405 Method Not Allowed": request(b"/", b"BREW"),
-    "413 Content Too Large": request(b"/echo", b"POST", (b"Content-Length: 1048577",)),
+    "413 Content Too Large": request(b"/echo", b"POST", body=b"x" * 1_048_577),
     "431 Request Header Fields Too Large": request(headers=(b"Cookie: " + b"x" * 9000,)),
     "501 Not Implemented": request(b"/echo", b"POST", (b"Transfer-Encoding: gzip, chunked",)),
 }
