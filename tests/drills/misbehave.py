@@ -2,7 +2,7 @@
 
 import time
 
-normal = application  # type: ignore[name-defined] # noqa: F821 (app/wsgi.py's own)
+normal = application  # type: ignore[used-before-def] # noqa: F821 (app/wsgi.py's own)
 leaked: list[bytes] = []
 
 
