@@ -96,6 +96,17 @@ class ComposeStack:
     def restart_app(self) -> None:
         self.compose("restart", "app")
 
+    def reload_app(self) -> None:
+        """Send SIGHUP to the first process of the app.
+
+        Not by `docker kill`: after that the engine would not start the app again when it has crashed.
+        """
+        self.execute("app", "sh", "-c", "kill -HUP 1")
+
+    def workers(self) -> set[int]:
+        """Return the processes of the app's workers."""
+        return {int(each) for each in self.execute("app", "cat", "/proc/1/task/1/children").stdout.split()}
+
     def kill_app(self) -> None:
         """End the first process of the app as the kernel would, and wait until the engine has started another.
 

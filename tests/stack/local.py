@@ -73,6 +73,14 @@ class LocalStack:
         self.stop_app()
         self.start_app()
 
+    def reload_app(self) -> None:
+        os.kill(self.process("app"), signal.SIGHUP)
+
+    def workers(self) -> set[int]:
+        """Return the processes of the app's workers."""
+        first = self.process("app")
+        return {int(each) for each in Path(f"/proc/{first}/task/{first}/children").read_text().split()}
+
     def kill_app(self) -> None:
         """End the first process of the app at once, and wait until the workers of another answer.
 

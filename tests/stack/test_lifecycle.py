@@ -61,6 +61,15 @@ def test_the_site_comes_back_after_a_restart_and_loses_no_request_in_flight(stac
     assert stream.text.endswith("chunk 7 of 7\n")
 
 
+def test_sighup_replaces_the_workers_and_loses_no_request_in_flight(stack, stream, http):
+    before = stack.workers()
+    stack.reload_app()
+    until(lambda: not before & stack.workers(), "there are other workers")
+    stream.join(10)
+    assert stream.text.endswith("chunk 7 of 7\n")
+    assert http.get("/version").json()["worker"] not in before
+
+
 def test_the_site_comes_back_after_its_first_process_is_killed(stack):
     stack.kill_app()
     until(stack.is_up, "the site is back")

@@ -116,10 +116,10 @@ def test_of_two_deploys_at_once_the_second_says_so_and_stops(site):
 PHASES = ["building", "checking", "starting", "healthy", "promoting", "letting"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_deploy_that_is_interrupted_costs_nothing_and_the_next_one_cleans_up(how, site):
+@pytest.mark.parametrize(("how", "phases"), [(signal.SIGKILL, PHASES), (signal.SIGINT, PHASES[2:5])])
+def test_a_deploy_that_is_interrupted_costs_nothing_and_the_next_one_cleans_up(how, phases, site):
     with load(site.url) as clients:
-        for number, phase in enumerate(PHASES):
+        for number, phase in enumerate(phases):
             site.interrupt(phase, how, RELEASE=f"interrupted-{number}-{how.name}")
             assert len(site.left()["containers"]) in {1, 2}
         site.make(RELEASE=f"last-{how.name}")
