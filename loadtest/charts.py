@@ -10,7 +10,7 @@ from statistics import median
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 640, 220, 56, 24, 12
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 400, 200, 48, 24, 12  # small: a phone is no wider
 
 Series = Mapping[str, Sequence[tuple[float, float]]]
 
@@ -28,7 +28,7 @@ def lines(series: Series, unit: str) -> Markup:
     for number, (name, each) in enumerate(series.items()):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in each))
         parts.append(f'<polyline class="c{number}" points="{path}"/>')
-        parts.append(f'<text class="t{number}" x="{LEFT + 110 * number}" y="{TOP}">{escape(name)}</text>')
+        parts.append(f'<text class="t{number}" x="{LEFT + 90 * number}" y="{TOP}">{escape(name)}</text>')
     parts.append(f'<text x="{WIDTH - 8}" y="{HEIGHT - 6}" text-anchor="end">{most_x:.0f} {unit}</text>')
     return svg(HEIGHT, parts, ", ".join(series))
 
@@ -49,19 +49,21 @@ def scale(most: float) -> list[float]:
 
 
 def dots(series: Mapping[str, Sequence[float]]) -> Markup:
-    """Return a row for each series: every measurement a dot, a bar to their median, the median in figures."""
-    row, left, right = 34, 150, 90
+    """Return a bar for each series, as long as its median, and every measurement as a dot on it."""
+    row = 44
     most = max((value for each in series.values() for value in each), default=1) or 1
+
+    def place(value: float) -> float:
+        return value / most * (WIDTH - 8) + 4
+
     parts = []
     for number, (name, values) in enumerate(series.items()):
-        y = row * number + row / 2
+        y = row * number
         middle = median(values)
-        width = middle / most * (WIDTH - left - right)
-        parts.append(f'<text x="{left - 10}" y="{y + 4:.0f}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<rect class="b{number}" x="{left}" y="{y - 9:.0f}" width="{width:.1f}" height="18" rx="3"/>')
-        at = (left + value / most * (WIDTH - left - right) for value in values)
-        parts += [f'<circle class="d{number}" cx="{x:.1f}" cy="{y:.0f}" r="3"/>' for x in at]
-        parts.append(f'<text class="n" x="{WIDTH - 8}" y="{y + 4:.0f}" text-anchor="end">{short(middle)}</text>')
+        parts.append(f'<text x="4" y="{y + 14}">{escape(name)}</text>')
+        parts.append(f'<text class="n" x="{WIDTH - 4}" y="{y + 14}" text-anchor="end">{short(middle)}</text>')
+        parts.append(f'<rect class="b{number}" x="4" y="{y + 20}" width="{place(middle) - 4:.1f}" height="16" rx="3"/>')
+        parts += [f'<circle class="d{number}" cx="{place(value):.1f}" cy="{y + 28}" r="3"/>' for value in values]
     return svg(row * len(series), parts, ", ".join(series))
 
 
@@ -91,9 +93,10 @@ def picture(drawings: Mapping[str, str]) -> str:
     """Return one SVG file of its own with the drawings below each other, each with its title."""
     parts, y = [], 0.0
     for title, drawing in drawings.items():
-        height = float(drawing.split('viewBox="0 0 ')[1].split('"')[0].split()[1])
-        parts.append(f'<text class="h" x="8" y="{y + 22:.0f}">{escape(title)}</text>')
-        parts.append(drawing.replace("<svg ", f'<svg y="{y + 30:.0f}" width="{WIDTH}" height="{height:.0f}" ', 1))
+        height = float(drawing.split('"')[1].split()[3])  # of its viewBox
+        parts.append(f'<text class="h" x="4" y="{y + 22:.0f}">{escape(title)}</text>')
+        # As a string: a Markup's own replace() would quote the new text.
+        parts.append(str(drawing).replace("<svg ", f'<svg y="{y + 30:.0f}" width="{WIDTH}" height="{height:.0f}" ', 1))
         y += height + 46
     colours = "".join(f".b{number}, .d{number} {{ fill: var(--c{number}); }}\n" for number in range(4))
     start = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y:.0f}">'

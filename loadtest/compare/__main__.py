@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from loadtest.compare.stack import Stack, StackError, run
 from loadtest.compare.turns import Plan
 
 ROOT = Path(__file__).parents[2]
-REPORT = ROOT / "loadtest" / "report"
+REPORT = Path(os.environ.get("REPORT") or ROOT / "loadtest" / "report")
 
 
 def number(name: str, default: int) -> int:
@@ -52,10 +53,13 @@ def main() -> None:
         except (SideError, StackError) as error:
             sys.exit(f"compare: {error}")
         names = {"A": sides["A"].name, "B": sides["B"].name}
-        names |= {f"{column} bare": f"bare callable, {names[column]}" for column in sides}
+        names |= {f"{column} bare": f"{names[column]}, bare" for column in sides}
         told = facts(stacks["A"], plan, limits, time.monotonic() - began)
     comparison = output.Comparison(names, told, results, behaviour)
     output.write(comparison, REPORT)
+    if os.environ.get("README"):
+        output.paste(comparison, ROOT / "README.md")
+        shutil.copyfile(REPORT / "compare.svg", ROOT / "loadtest" / "compare.svg")
     print(f"\n{output.text(comparison)}\n\n{' '.join(told)}\ncompare: {REPORT / 'compare.html'}, and .md to paste")
 
 
@@ -63,7 +67,7 @@ def bring_up(sides: dict[str, Side], limits: dict[str, str], cleanup: ExitStack)
     """Return the four stacks, running: each side, and the bare callable on the server of each."""
     stacks = {}
     for column, side in sides.items():
-        tree = checked_out(side.ref, cleanup) if side.ref else ROOT
+        tree = checked_out(column, side.ref, cleanup) if side.ref else ROOT
         for label, is_bare in ((column, False), (f"{column} bare", True)):
             print(f"compare: {label}, {side.name}, is built and started", flush=True)
             stacks[label] = Stack(label, side, tree, limits, is_bare=is_bare)
@@ -72,8 +76,12 @@ def bring_up(sides: dict[str, Side], limits: dict[str, str], cleanup: ExitStack)
     return stacks
 
 
-def checked_out(ref: str, cleanup: ExitStack) -> Path:
+def checked_out(column: str, ref: str, cleanup: ExitStack) -> Path:
     """Return a folder with the tree of this commit, which is removed in the end."""
+    try:
+        run(["git", "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}"], cwd=ROOT)
+    except StackError as error:
+        raise SideError(f"{column} is a release, {ref!r}: git knows no such commit") from error
     folder = Path(mkdtemp(), "tree")
     run(["git", "worktree", "add", "--detach", str(folder), ref], cwd=ROOT)
     cleanup.callback(run, ["git", "worktree", "remove", "--force", str(folder)], cwd=ROOT)
@@ -131,14 +139,15 @@ def facts(stack: Stack, plan: Plan, limits: dict[str, str], seconds: float) -> l
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.machine())  # fmt: skip
-    deployed = os.environ.get("DEPLOY") or "`docker compose up` with another release"
+    deployed = os.environ.get("DEPLOY") or "docker compose up with another release"
     through = "Docker's proxy" if "127.0.0.1" in stack.url else "nginx's container, past Docker's proxy"
     return [
-        f"Medians (lowest to highest) of {2 * plan.rounds} measurements, {plan.seconds} s each, of `{plan.path}`.",
+        f"Medians (lowest to highest) of {2 * plan.rounds} measurements, {plan.seconds} s each, of {plan.path}.",
         f"Measured {time.strftime('%Y-%m-%d')} on {os.cpu_count()} cores ({model}), {memory:.0f} GB,",
         f"each app with {limits['APP_CPUS']} CPU and {limits['APP_MEMORY']};",
         f"saturation by {tool()}, latency at fixed rates by our own open-model client, from when each was to be sent.",
         "The ratio is B / A, the median of the rounds; the noise is the most that a side differed from itself in one.",
+        "Bare is a callable that answers a few bytes, on the same server.",
         f"Deploy is {deployed}. Requests went to {through}. All of it took {seconds / 60:.0f} minutes.",
     ]
 

@@ -72,7 +72,7 @@ def write(comparison: Comparison, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     charts = {
         f"{result.metric.name}, {result.metric.unit}": dots(
-            {comparison.names[column]: values for column, values in result.values.items() if values}
+            {name: result.values[column] for column, name in comparison.names.items() if result.values[column]}
         )
         for result in comparison.results
         if any(result.values.values())
@@ -106,3 +106,11 @@ def write(comparison: Comparison, folder: Path) -> None:
     (folder / "compare.md").write_text(markdown(comparison))
     (folder / "compare.svg").write_text(picture(first))
     (folder / "compare.json").write_text(json.dumps(everything, indent=1))
+
+
+def paste(comparison: Comparison, readme: Path) -> None:
+    """Put the table between its two marks in the README."""
+    begin, end = "<!-- make compare README=1 writes what follows -->\n", "<!-- as far as here -->\n"
+    head, _, rest = readme.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
+    readme.write_text(f"{head}{begin}{markdown(comparison)}{end}{tail}")

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from loadtest.charts import HEIGHT, WIDTH, dots, lines, scale
+from loadtest.charts import HEIGHT, WIDTH, dots, lines, picture, scale
 
 
 def test_a_line_goes_through_every_point_within_the_drawing():
@@ -37,3 +37,11 @@ def test_a_scale_has_few_round_numbers_and_holds_the_highest(most):
 
 def test_nothing_measured_is_still_a_drawing():
     ET.fromstring(lines({"a": []}, "s"))  # noqa: S314
+
+
+def test_a_picture_holds_each_chart_below_the_one_before():
+    drawing = ET.fromstring(picture({"one": dots({"a": [1]}), "two & more": dots({"b": [2], "c": [3]})}))  # noqa: S314
+    inner = drawing.findall("{*}svg")
+    assert [len(each.findall("{*}rect")) for each in inner] == [1, 2]
+    assert float(inner[1].get("y")) >= float(inner[0].get("y")) + float(inner[0].get("height"))
+    assert [text.text for text in drawing.findall("{*}text")] == ["one", "two & more"]

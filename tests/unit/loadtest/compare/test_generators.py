@@ -1,0 +1,106 @@
+"""The open model: what a server makes its clients wait is counted, whether or not they had begun to ask."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.stack.waiting import ROOT
+
+# In a process of its own: gevent's loop and pytest's threads do not mix.
+SERVER = """
+import json
+from gevent.pywsgi import WSGIServer
+from loadtest.compare import generators
+
+def serve(application):
+    server = WSGIServer(("127.0.0.1", 0), application, log=None)
+    server.start()
+    return f"http://127.0.0.1:{server.server_port}"
+
+"""
+STALL = """
+count = 0
+def application(environ, start_response):
+    global count
+    count += 1
+    if count == 20:
+        import time; time.sleep(0.5)  # stops the whole server, and this client with it
+    start_response(STATUS, [("Content-Length", "2")])
+    return [b"ok"]
+
+found = generators.at_rate(serve(application), "/", 100, 1)
+print(json.dumps([found.answers.requests, found.answers.failures, sum(t > 100 for t in found.answers.times)]))
+"""
+
+
+# In a thread: wrk is a process that the program waits for.
+BUSY = """
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        self.send_response(int(STATUS[:3]))
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *_):
+        pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+found = generators.saturate(f"http://127.0.0.1:{server.server_port}", "/", 1)
+print(json.dumps([generators.tool(), found.requests, found.failures]))
+"""
+
+
+def output(program, status, path):
+    """Return what the program prints, as JSON; `status` is what its server answers."""
+    ended = subprocess.run(
+        [sys.executable, "-c", f"STATUS = {status!r}\n{SERVER}{program}"],
+        cwd=ROOT,
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    if "No module named 'gevent" in ended.stderr:
+        pytest.skip("the open model: locust, with gevent, is not installed, `make .venv/loadtest`")
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+STATUSES = pytest.mark.parametrize(("status", "fails"), [("200 OK", False), ("500 Internal Server Error", True)])
+
+
+@STATUSES
+def test_requests_that_should_have_been_sent_during_a_stall_count_as_slow(status, fails):
+    requests, failures, slow = output(STALL, status, "")
+    assert (requests, failures) == (100, 100 if fails else 0)
+    # Half a second at 100 a second: fifty were due; those of its first 0.4 s waited longer than 0.1 s. A closed model
+    # would count one.
+    assert slow >= 30
+
+
+@STATUSES
+def test_our_own_client_saturates_a_server_where_there_is_no_better_one(status, fails):
+    tool, requests, failures = output(BUSY, status, "")
+    assert tool == "our own client"
+    assert requests > 100
+    assert failures == (requests if fails else 0)
+
+
+@STATUSES
+def test_wrk_counts_what_failed(status, fails):
+    if not shutil.which("wrk"):
+        pytest.skip("saturation by wrk: it is not installed")
+    tool, requests, failures = output(BUSY, status, os.environ["PATH"])
+    assert tool == "wrk"
+    assert requests > 100
+    assert failures == (requests if fails else 0)
