@@ -108,8 +108,8 @@ def clean_up(here: Project) -> Container | None:
             retire(other)
     if live and len(everyone) > 1:
         record.write_live(live.release)
-    for left in [*containers(here, "assets"), *containers(here, "assets", one_off=True)]:
-        docker("rm", "--force", left.identity)  # it has done its work, or was interrupted; and it holds its image
+    for left in containers(here, "assets", one_off=True):
+        docker("rm", "--force", left.identity)
     remove_unfinished(here)
     return live
 
@@ -173,6 +173,8 @@ def go_live(here: Project, release: Release, old: Container | None) -> None:
             say("promoting it")
             docker("exec", new.identity, "python", "-m", "deploy.live", "promote")
         record.write_live(release)
+    # Its own container becomes the new release's, as `docker compose up` or `start` would have it.
+    compose("up", "--detach", "--no-build", "--no-deps", "assets", release=release)
     start_nginx(here, release)
     if old:
         say(f"letting {old.release} end what it has in flight")

@@ -9,6 +9,7 @@ from tests.drills.load import load
 from tests.stack.compose import docker
 from tests.stack.conftest import require
 from tests.stack.site import Site, later, other
+from tests.stack.waiting import until
 
 
 @pytest.fixture(
@@ -57,6 +58,9 @@ def test_a_deploy_a_switch_and_a_rollback_lose_no_request(site):
         f"deploy: one on {site.backend} is live",
     ]
     assert site.left()["images"] == {f"one-{site.backend}", f"two-{site.backend}", f"two-{other(site.backend)}"}
+    site.stop_app()
+    site.start_app()  # Compose wants to find the container of `assets`, too
+    until(site.is_up, "the site is back")
 
 
 BROKEN = {

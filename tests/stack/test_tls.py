@@ -132,6 +132,14 @@ def test_https_is_answered_in_both_versions_of_http_with_hsts(http2, version, si
             assert response.headers.get_list("Strict-Transport-Security") == [YEARS_2]
 
 
+def test_nginxs_own_errors_look_over_tls_as_ever(site):
+    with client(site) as http:
+        for accept, content_type in (("text/html", "text/html; charset=utf-8"), ("*/*", "application/problem+json")):
+            response = get(http, "/.env", headers={"Accept": accept})
+            assert (response.status_code, response.headers["Content-Type"]) == (404, content_type)
+            assert response.headers["X-Request-ID"] in response.text
+
+
 def test_the_app_sees_who_asked_and_for_what(site):
     with client(site) as http:
         seen = get(http, "/environ/", headers={"X-Forwarded-Proto": "http", "X-Forwarded-For": "192.0.2.1"}).json()
