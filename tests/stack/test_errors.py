@@ -165,4 +165,4 @@ def test_the_apps_own_errors_pass_untouched(status, probe):
     answer = httpx.get(f"{probe.url}/answer/{status}", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.text) == (status, "the app's own")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert not {"Retry-After", "Allow", "Cache-Control", "Vary"} & answer.headers.keys()
+    assert not [name for name in ("Retry-After", "Allow", "Cache-Control", "Vary") if name in answer.headers]

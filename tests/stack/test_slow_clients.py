@@ -34,11 +34,12 @@ def others(url):
     stop = threading.Event()
 
     def ask():
-        while not stop.wait(0.2):
-            try:
-                statuses.append(httpx.get(f"{url}/environ/", timeout=20).status_code)
-            except httpx.TransportError as error:
-                statuses.append(repr(error))
+        with httpx.Client(headers={"Connection": "close"}, timeout=20) as client:
+            while not stop.wait(0.2):
+                try:
+                    statuses.append(client.get(f"{url}/environ/").status_code)
+                except httpx.TransportError as error:
+                    statuses.append(repr(error))
 
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(ask)
