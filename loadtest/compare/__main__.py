@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -40,6 +41,10 @@ def main() -> None:
     limits = {"APP_CPUS": os.environ.get("APP_CPUS") or "1", "APP_MEMORY": os.environ.get("APP_MEMORY") or "512m"}
     allowed = settings((ROOT / ".env.example").read_text())
     began = time.monotonic()
+    # Otherwise a comparison that is told to end would leave its stacks behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if (load := os.getloadavg()[0]) > (cores := os.cpu_count() or 1):
+        print(f"compare: other work runs on this machine, {load:.0f} processes on {cores} cores: expect much noise")
     with ExitStack() as cleanup:
         try:
             sides = {
@@ -95,6 +100,9 @@ def warm(stacks: dict[str, Stack], plan: Plan) -> Plan:
         runs = [saturate(stack.url, plan.path, plan.seconds) for _ in range(3)]
         most[label] = max(found.requests / found.seconds for found in runs)
         print(f"compare: {label} is warm, {most[label]:.0f} requests/s, by {tool()}", flush=True)
+    # A side has six measurements and, on two idle cores, ten seconds of starts and stops; a bare callable has two.
+    turns_of_a_round = 2 * (6 * plan.seconds + 10) + 2 * (2 * plan.seconds + 1)
+    print(f"compare: {plan.rounds} rounds, about {2 * turns_of_a_round * plan.rounds / 60:.0f} minutes", flush=True)
     slower = min(most["A"], most["B"])
     rates = tuple(max(1, int(float(f"{slower * share:.2g}"))) for share in turns.SHARES)
     return Plan(plan.path, plan.seconds, plan.rounds, rates)

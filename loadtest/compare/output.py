@@ -109,8 +109,9 @@ def write(comparison: Comparison, folder: Path) -> None:
 
 
 def paste(comparison: Comparison, readme: Path) -> None:
-    """Put the table between its two marks in the README."""
+    """Put the table and the picture between their two marks in the README."""
     begin, end = "<!-- make compare README=1 writes what follows -->\n", "<!-- as far as here -->\n"
     head, _, rest = readme.read_text().partition(begin)
     _, _, tail = rest.partition(end)
-    readme.write_text(f"{head}{begin}{markdown(comparison)}{end}{tail}")
+    picture_of_it = "![The first of these figures as bars](loadtest/compare.svg)"
+    readme.write_text(f"{head}{begin}{markdown(comparison)}\n{picture_of_it}\n{end}{tail}")

@@ -11,6 +11,7 @@ from math import exp, log
 from statistics import median
 
 LEAST_ROUNDS = 2
+LEAST_DIFFERENCE = 1.01  # whatever the noise: nobody chooses by less
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,6 @@ class Result:
             return "not measured"
         if len(self.pairs("A")) < LEAST_ROUNDS:
             return "too few rounds"
-        if abs(log(self.ratio)) <= log(self.noise):
+        if abs(log(self.ratio)) <= log(max(self.noise, LEAST_DIFFERENCE)):
             return "no difference"
         return "B" if (self.ratio > 1) == self.metric.more_is_better else "A"

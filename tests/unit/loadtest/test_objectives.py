@@ -58,6 +58,7 @@ def test_what_was_measured_is_held_against_each_limit(given):
 def test_a_route_that_is_not_named_is_held_to_those_of_every_route(given):
     rows = given('[route."*"]\np50_ms = 100\n[route."GET /stream"]\np50_ms = 4000').rows(RECORDED)
     assert results(rows) == {("GET /", "p50_ms"): (10, True), ("GET /stream", "p50_ms"): (3000, True)}
+    assert len(rows) == 2
 
 
 def test_a_route_without_requests_neither_passes_nor_fails(given):

@@ -36,6 +36,11 @@ def test_a_machine_that_becomes_slower_from_round_to_round_makes_no_difference()
     assert (result.ratio, result.noise, result.verdict) == (pytest.approx(2), pytest.approx(1), "B")
 
 
+def test_less_than_one_in_a_hundred_is_no_difference_however_exact():
+    assert Result(TIME, {"A": [405.1] * 4, "B": [405.0] * 4}).verdict == "no difference"
+    assert Result(TIME, {"A": [410] * 4, "B": [405] * 4}).verdict == "B"
+
+
 def test_one_round_decides_nothing():
     assert Result(SPEED, {"A": [100, 100], "B": [900, 900]}).verdict == "too few rounds"
 
@@ -90,12 +95,12 @@ def test_the_table_is_pasted_between_its_marks_and_replaces_the_one_before(compa
     readme.write_text(f"before\n{begin}old\n{end}after\n")
     for _ in range(2):
         output.paste(comparison, readme)
-        assert readme.read_text() == f"before\n{begin}{output.markdown(comparison)}{end}after\n"
+        picture = "\n![The first of these figures as bars](loadtest/compare.svg)\n"
+        assert readme.read_text() == f"before\n{begin}{output.markdown(comparison)}{picture}{end}after\n"
 
 
 def test_the_readme_has_the_marks():
     readme = (Path(output.__file__).parents[2] / "README.md").read_text()
-    head, begin, rest = readme.partition("<!-- make compare README=1 writes what follows -->\n")
+    _, begin, rest = readme.partition("<!-- make compare README=1 writes what follows -->\n")
     assert begin
     assert "<!-- as far as here -->\n" in rest
-    assert "loadtest/compare.svg" in head + rest
