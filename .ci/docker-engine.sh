@@ -50,7 +50,8 @@ start() {
     if [[ -f $file ]] && ! readlink "/proc/$(cat "$file")/exe" | grep -q -e dockerd -e containerd; then rm -f "$file"; fi
   done
   mkdir -p "$state"
-  setsid nohup dockerd >"$state/dockerd.log" 2>&1 </dev/null &
+  # The pools of a default engine hold thirty networks; less, where the machine's own are among them.
+  setsid nohup dockerd --default-address-pool base=172.16.0.0/12,size=24 >"$state/dockerd.log" 2>&1 </dev/null &
   echo $! >"$state/dockerd.pid"
   for _ in $(seq 120); do
     if answers; then return; fi

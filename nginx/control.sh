@@ -107,7 +107,7 @@ reload() {
   rm -rf next before
   if ! configure next || ! nginx -t -q -p "$PREFIX/" -c next/nginx.conf -e stderr; then
     rm -rf next
-    echo "nginx: refused; nothing has changed" >&2
+    echo "nginx: refused; what runs is unchanged, but could not be started again: correct what is named above" >&2
     exit 1
   fi
   mv conf before

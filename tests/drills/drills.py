@@ -132,7 +132,7 @@ def broken_release(site: Site, clients: Load) -> None:
     (site.root / "app" / "wsgi.py").write_text(before)
 
 
-@drill("stop and start, while a request hangs", Goal(None, frozenset({"503"}), 45))
+@drill("stop and start, while a request hangs", Goal(None, frozenset({"503"}), 60))
 def stop(site: Site, clients: Load) -> None:
     in_background(site, "/drill/hang", 1)
     time.sleep(0.5)  # it has no sign that it has begun

@@ -10,7 +10,10 @@ from tests.stack.site import Site
 MISBEHAVE = Path(__file__).with_name("misbehave.py")
 # Four workers, whatever this machine has; replaced after hundreds of requests, for a drill not to wait for thousands.
 SETTINGS = {"WEB_CONCURRENCY": "4"}
-OFTEN = {"deploy/gunicorn.conf.py": r"(max_requests = )\d+", "deploy/uwsgi.ini": r"(max-requests = )\d+"}
+OFTEN = {
+    "deploy/gunicorn.conf.py": r"(max_requests(?:_jitter)? = )\d+",
+    "deploy/uwsgi.ini": r"(max-requests(?:-delta)? = )\d+",
+}
 
 
 @contextmanager
@@ -21,7 +24,7 @@ def drill_site(backend: str, folder: Path) -> Iterator[Site]:
         site.change("app/wsgi.py", MISBEHAVE.read_text())
         for path, limit in OFTEN.items():
             file = folder / path
-            file.write_text(re.sub(limit, r"\g<1>500", file.read_text()))
+            file.write_text(re.sub(limit, r"\g<1>200", file.read_text()))
         site.make(RELEASE="first")
         site.make(RELEASE="second")
         yield site

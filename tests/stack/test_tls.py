@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from threading import Event
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import pytest
 from cryptography import x509
 
 from deploy.serve import BACKENDS
+from tests.stack import http2
 from tests.stack.acme import Authority, lacks
 from tests.stack.compose import ComposeStack
 from tests.stack.conftest import require
@@ -59,20 +61,29 @@ def site(request, tmp_path_factory):
         stack.down()
 
 
-def order(site, word, hook, *more):
-    """Have lego order a certificate, with the project's own hook."""
-    environ = site.stack.environ | {
+def settings(site):
+    """Return the environment in which plain `docker compose` in the site's folder is about the site."""
+    return site.stack.environ | {
         "COMPOSE_PROJECT_NAME": site.stack.project,
         "COMPOSE_FILE": ":".join(site.stack.files),
     }
+
+
+def order(site, word, hook, *more):
+    """Have lego order a certificate, with the project's own hook."""
     hook = [hook, str(site.root / "deploy" / "renewed.sh")]
-    site.authority.lego(word, *more, *hook, domain=DOMAIN, webroot=site.root / "acme", **environ)
+    site.authority.lego(word, *more, *hook, domain=DOMAIN, webroot=site.root / "acme", **settings(site))
+
+
+def trusting(site):
+    """Return a context that trusts the authority."""
+    return ssl.create_default_context(cafile=str(site.authority.folder / "root.pem"))
 
 
 def client(site, **options):
     """Return a client that takes this machine for the site and trusts the authority."""
-    context = ssl.create_default_context(cafile=str(site.authority.folder / "root.pem"))
-    return httpx.Client(base_url=f"https://127.0.0.1:{site.port}", verify=context, headers={"Host": DOMAIN}, **options)
+    address = f"https://127.0.0.1:{site.port}"
+    return httpx.Client(base_url=address, verify=trusting(site), headers={"Host": DOMAIN}, **options)
 
 
 def get(http, path, **options):
@@ -89,10 +100,9 @@ def answers(site):
 
 def serial(site):
     """Return the serial number of the certificate that is shown."""
-    context = ssl.create_default_context(cafile=str(site.authority.folder / "root.pem"))
     with (
         socket.create_connection(("127.0.0.1", site.port)) as plain,
-        context.wrap_socket(plain, server_hostname=DOMAIN) as connection,
+        trusting(site).wrap_socket(plain, server_hostname=DOMAIN) as connection,
     ):
         return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).serial_number
 
@@ -121,6 +131,27 @@ def test_http_is_sent_on_to_https_with_method_and_query_and_without_hsts(method,
 def test_http_spoken_to_the_tls_port_is_sent_on_as_well(site):
     response = httpx.get(f"http://127.0.0.1:{site.port}/about", headers={"Host": DOMAIN})
     assert (response.status_code, response.headers["Location"]) == (308, f"https://{DOMAIN}:{site.port}/about")
+    assert "Strict-Transport-Security" not in response.headers
+
+
+def test_a_client_that_names_no_host_is_sent_nowhere(site):
+    with socket.create_connection(("127.0.0.1", int(site.plain.rpartition(":")[2]))) as connection:
+        connection.sendall(b"GET /about HTTP/1.0\r\n\r\n")
+        with connection.makefile("rb") as answer:
+            assert answer.readline() == b"HTTP/1.1 400 Bad Request\r\n"
+
+
+def test_the_usual_port_is_not_named(site):
+    def location():
+        return httpx.get(f"{site.plain}/about").headers["Location"]
+
+    reload = ("nginx", "/srv/nginx/control.sh", "reload")
+    site.stack.compose("exec", "--no-TTY", "--env", "HTTPS_PORT=443", *reload)
+    try:
+        until(lambda: location() == "https://127.0.0.1/about", "the port is not named")
+    finally:
+        site.stack.compose("exec", "--no-TTY", *reload)
+    until(lambda: location() == f"https://127.0.0.1:{site.port}/about", "it is as before")
 
 
 @pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
@@ -132,12 +163,24 @@ def test_https_is_answered_in_both_versions_of_http_with_hsts(http2, version, si
             assert response.headers.get_list("Strict-Transport-Security") == [YEARS_2]
 
 
-def test_nginxs_own_errors_look_over_tls_as_ever(site):
+@pytest.mark.parametrize("path", ["/.env", "/static/nope", "/%00"])
+def test_an_error_of_nginx_looks_the_same_over_tls(path, site):
     with client(site) as http:
         for accept, content_type in (("text/html", "text/html; charset=utf-8"), ("*/*", "application/problem+json")):
-            response = get(http, "/.env", headers={"Accept": accept})
-            assert (response.status_code, response.headers["Content-Type"]) == (404, content_type)
+            response = get(http, path, headers={"Accept": accept})
+            assert (response.is_client_error, response.headers["Content-Type"]) == (True, content_type)
             assert response.headers["X-Request-ID"] in response.text
+
+
+def test_without_an_app_it_is_503_over_tls_as_well(site):
+    site.stack.stop_app()
+    try:
+        with client(site) as http:
+            response = get(http, "/about")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    finally:
+        site.stack.start_app()
+        until(lambda: answers(site), "the site is back")
 
 
 def test_the_app_sees_who_asked_and_for_what(site):
@@ -166,7 +209,7 @@ def test_the_post_quantum_group_comes_first(site):
 
 
 def test_no_ticket_is_given(site):
-    context = ssl.create_default_context(cafile=str(site.authority.folder / "root.pem"))
+    context = trusting(site)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with (
         socket.create_connection(("127.0.0.1", site.port)) as plain,
@@ -192,33 +235,41 @@ class Load:
         self.site, self.ended, self.count, self.failures = site, Event(), 0, []
 
     def __enter__(self):
-        self.pool = ThreadPoolExecutor(4)
-        for http2, kept in ((True, True), (False, True), (True, False), (False, False)):
-            self.pool.submit(self.ask, http2, kept)
+        self.pool = ThreadPoolExecutor()
+        self.threads = [self.pool.submit(ask, kept) for ask in (self.ask, self.ask_http2) for kept in (True, False)]
         return self
 
     def __exit__(self, *_):
         self.ended.set()
+        for thread in self.threads:
+            thread.result()
         self.pool.shutdown()
 
-    def ask(self, http2, kept):
+    def ask(self, kept):
         while not self.ended.is_set():
-            with client(self.site, http2=http2) as http:
+            with client(self.site) as http:
                 for _ in range(50 if kept else 1):
-                    self.count += 1
-                    try:
-                        if (status := get(http, "/about").status_code) != 200:
-                            self.failures.append(status)
-                    except httpx.RemoteProtocolError as error:
-                        # The server ends the connection, and has not looked at this request: browsers then ask again
-                        # by themselves on a new one (GOAWAY, RFC 9113, 6.8), httpx does not.
-                        if "ConnectionTerminated error_code:0" not in str(error):
-                            self.failures.append(repr(error))
-                        break
-                    except httpx.HTTPError as error:
-                        self.failures.append(repr(error))
-                    if self.ended.is_set():
-                        break
+                    self.note(lambda: get(http, "/about").status_code)
+
+    def ask_http2(self, kept):
+        context = trusting(self.site)
+        context.set_alpn_protocols(["h2"])
+        while not self.ended.is_set():
+            with closing(http2.Connection(self.site.port, DOMAIN, context)) as connection:
+                for _ in range(50 if kept else 1):
+                    if not connection.is_ending:
+                        self.note(lambda: connection.get("/about"))
+
+    def note(self, ask):
+        try:
+            status = ask()
+        except http2.AskAgainError:
+            return  # on the next connection
+        except (httpx.HTTPError, OSError) as error:
+            status = repr(error)
+        self.count += 1
+        if status != 200:
+            self.failures.append(status)
 
 
 def test_a_renewed_certificate_is_taken_without_a_lost_request(site):
@@ -234,7 +285,12 @@ def test_a_renewed_certificate_is_taken_without_a_lost_request(site):
 def test_a_changed_configuration_is_taken_and_a_bad_one_refused_without_a_lost_request(site):
     path = site.root / "nginx" / "headers.conf"
     text = path.read_text()
-    reload = ("exec", "--no-TTY", "nginx", "/srv/nginx/control.sh", "reload")
+
+    def reload():
+        command = ["make", "--no-print-directory", "reload"]
+        return subprocess.run(
+            command, cwd=site.root, env=settings(site), capture_output=True, text=True, check=False, timeout=60
+        )
 
     def policy():
         with client(site) as http:
@@ -242,40 +298,16 @@ def test_a_changed_configuration_is_taken_and_a_bad_one_refused_without_a_lost_r
 
     with Load(site) as load:
         path.write_text(text.replace('"same-origin";\n}\n# None of', '"no-referrer";\n}\n# None of'))
-        site.stack.compose(*reload)
+        assert reload().returncode == 0
         until(lambda: policy() == "no-referrer", "the change is served")
         path.write_text("nonsense;\n" + text)
-        ended = site.stack.compose(*reload, check=False)
+        ended = reload()
         assert ended.returncode != 0
         assert 'unknown directive "nonsense"' in ended.stderr
-        assert "nginx: refused; nothing has changed" in ended.stderr
+        assert "nginx: refused; what runs is unchanged" in ended.stderr
         assert policy() == "no-referrer"
         path.write_text(text)
-        site.stack.compose(*reload)
+        assert reload().returncode == 0
         until(lambda: policy() == "same-origin", "it is as before")
     assert load.failures == []
     assert load.count > 50
-
-
-def test_make_certs_makes_a_certificate_once_and_refuses_to_replace_it(tmp_path):
-    (tmp_path / "deploy").mkdir()
-    shutil.copy(ROOT / "deploy" / "certs.py", tmp_path / "deploy")
-    command = [sys.executable, "-m", "deploy.certs", "localhost", "*.example.org", "::1"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    certificate = x509.load_pem_x509_certificate((tmp_path / "certs" / "fullchain.pem").read_bytes())
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == ["localhost", "*.example.org"]
-    assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days == 365
-    context = ssl.create_default_context(cafile=str(tmp_path / "certs" / "authority.pem"))
-    assert len(context.get_ca_certs()) == 1
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert again.returncode != 0
-    assert "is there already" in again.stderr
-
-
-def test_a_host_that_no_certificate_can_have_is_refused_by_name(tmp_path):
-    command = [sys.executable, "-c", "from deploy.certs import *; FOLDER = Path('x'); main()", "no host"]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode != 0
-    assert ended.stderr.startswith("certs: NAMES is 'no host'")
