@@ -37,7 +37,7 @@ doctor: ## Say whether this machine and the settings can run the site, and what 
 test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
 	@for need in nginx chromium lego pebble slowhttptest; do deploy/require.sh $$need || true; done
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/judges || true
-	@.venv/bin/pytest --numprocesses 4 --dist loadgroup --cov
+	@.venv/bin/pytest --numprocesses 3 --dist loadgroup --cov
 
 test-unit: .venv/test ## Run the tests in process only
 	@.venv/bin/pytest tests/unit

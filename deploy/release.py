@@ -283,10 +283,14 @@ def prune(here: Project) -> None:
 
 def remove_unfinished(here: Project) -> None:
     """Remove the images that a deploy has made and that have not become a release."""
-    for release in record.unfinished():
-        if release not in record.releases():
-            remove_image(here, release)
-    record.write_unfinished()
+    try:
+        for release in record.unfinished():
+            if release not in record.releases():
+                remove_image(here, release)
+    except Failure as failure:
+        say(f"left for the next deploy to remove: {failure}")
+    else:
+        record.write_unfinished()
 
 
 def remove_image(here: Project, release: Release) -> None:

@@ -1,15 +1,31 @@
 """What every test shares: the last lines of a run say what it could not run, and in CI that is a failure."""
 
 import os
+from collections.abc import Generator
 
 import hypothesis
 import pytest
+
+from tests.turns import turn
 
 # No test fails for the time it takes: machines differ, and this one may be busy.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 CI = os.environ.get("CI") == "true"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give the tests of one file to one worker of pytest-xdist, so that what they share is made once."""
+    if not item.get_closest_marker("xdist_group"):
+        item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test that is marked so while no other test of this run is under way."""
+    with turn(item.config.cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

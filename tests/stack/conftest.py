@@ -15,6 +15,7 @@ from tests.stack.waiting import ROOT
 
 KINDS = {stack.kind: stack for stack in (LocalStack, ComposeStack)}
 Stack = LocalStack | ComposeStack
+RUNNING: list[Stack] = []
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,12 +39,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Return a running stack, started for the first test that takes it and stopped after the last."""
     kind, backend = request.param
     require(kind, backend)
-    stack = KINDS[kind](backend)
-    try:
-        stack.up()
-        yield stack
-    finally:
-        stack.down()
+    yield from running(KINDS[kind](backend))
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +59,27 @@ def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             shutil.copytree(ROOT / folder, root / folder)
         shutil.copy(probe, root / "app" / "wsgi.py")
         stack = LocalStack(backend, root=root, WEB_CONCURRENCY="1")
+    yield from running(stack)
+
+
+def running(stack: Stack) -> Iterator[Stack]:
+    """Start the stack, and stop it in the end, which for a fixture of the session can be earlier."""
+    RUNNING.append(stack)
     try:
         stack.up()
         yield stack
     finally:
-        stack.down()
+        if stack in RUNNING:
+            RUNNING.remove(stack)
+            stack.down()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the stacks of a group with its last test; pytest would let them run on to the end of the session."""
+    if nextitem is None or nextitem.get_closest_marker("xdist_group") != item.get_closest_marker("xdist_group"):
+        while RUNNING:
+            RUNNING.pop().down()
 
 
 @cache

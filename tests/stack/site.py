@@ -1,10 +1,10 @@
 """A site that is deployed: a copy of today's tree with an .env and a history of its own, and `make deploy` in it."""
 
+import fcntl
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -76,20 +76,19 @@ class Site(ComposeStack):
         return ended.stdout
 
     def interrupt(self, phase: str, how: signal.Signals, **settings: str) -> None:
-        """Start a deploy, and end it when it says `phase`; first wait for the last command of one that was killed."""
-        while True:
-            with self.begin(**settings) as process:
-                said = ""
-                for line in process.stdout or ():
-                    said += line
-                    if found := phase in line:
-                        process.send_signal(how)
-                        break
-                process.communicate(timeout=60)
-            if found:
-                return
-            assert "another deploy is at work here" in said
-            time.sleep(0.2)
+        """Start a deploy, end it when it says `phase`, and wait until the last command that it has begun has ended."""
+        with self.begin(**settings) as process:
+            said = ""
+            for line in process.stdout or ():
+                said += line
+                if phase in line:
+                    process.send_signal(how)
+                    break
+            else:
+                raise AssertionError(said)
+            process.communicate(timeout=60)
+        with (self.root / ".deploy").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
 
     def env(self) -> str:
         """Return the text of .env."""

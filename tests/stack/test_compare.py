@@ -13,6 +13,8 @@ from tests.stack.compose import docker
 from tests.stack.conftest import require
 from tests.stack.waiting import ROOT
 
+pytestmark = pytest.mark.alone
+
 
 def compare(folder, **variables):
     """Run the comparison to its end; return its exit code and what it printed."""
@@ -100,7 +102,7 @@ def test_the_table_to_paste_is_markdown(compared):
 def test_what_cannot_be_meant_is_refused_in_one_sentence(variables, sentence, tmp_path):
     code, output = compare(tmp_path, **{"A": "gunicorn"} | variables)
     assert code == 1
-    assert output.splitlines()[-1].startswith(sentence)
+    assert sentence in output
 
 
 def test_a_route_that_fails_stops_the_comparison_and_is_named(tmp_path):

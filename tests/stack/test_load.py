@@ -147,7 +147,7 @@ def test_a_wrong_answer_fails_the_run_and_is_told(broken_site, tmp_path):
     assert "load: FAILED: an objective does not hold" in output
     told = {f"{each['method']} {each['name']}": each["error"] for each in load.report["errors"]}
     assert "'Where to begin' is not in the body: '<p>ok'" in told["GET /about"]
-    assert "expected application/json; came 'text/plain'" in told["GET /version"]
+    assert "expected application/json; came 'text/plain" in told["GET /version"]
     assert "expected 200; came 500" in told["POST /echo"]
     assert told.keys() == {"GET /about", "GET /version", "POST /echo"}
 

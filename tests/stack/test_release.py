@@ -113,8 +113,8 @@ def test_of_two_deploys_at_once_the_second_says_so_and_stops(site):
     assert "building" in first.stdout.readline()
     assert "another deploy is at work here" in site.make(fails=True)
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)
-    assert first.returncode == 128 + signal.SIGINT
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 128 + signal.SIGINT, said
 
 
 PHASES = ["building", "checking", "starting", "healthy", "promoting", "letting"]
