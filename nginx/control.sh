@@ -58,6 +58,7 @@ settings() {
 
   if [ "$https_port" = 443 ]; then suffix=; else suffix=":$https_port"; fi
   echo 'map "" $https_port {' && echo "    default \"$suffix\";" && echo "}"
+  echo "include $upstream.conf;"
   if [ "$prefix" = "$PREFIX" ]; then echo "include container.conf;"; fi
   if [ "$tls" = off ] || [ -e "$prefix/certs/fullchain.pem" ]; then echo "include site.conf;"; fi
   if [ "$tls" = on ]; then echo "include plain.conf;"; fi
@@ -73,6 +74,8 @@ configure() {
   check PROXY_PROTOCOL "$proxy_protocol" 'on|off' "on or off"
   tls=${NGINX_TLS:-off}
   check NGINX_TLS "$tls" 'on|off' "on or off"
+  upstream=${NGINX_UPSTREAM:-socket}
+  check NGINX_UPSTREAM "$upstream" 'socket|replicas' "socket or replicas"
   https_port=${HTTPS_PORT:-8443}
   check HTTPS_PORT "$https_port" '[1-9][0-9]{0,4}' "a port"
   # Each once, or nginx refuses them; upper and lower case are one.

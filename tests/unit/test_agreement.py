@@ -17,7 +17,7 @@ from deploy.record import Release
 ROOT = Path(__file__).parents[2]
 UNITS = {"": 1, "s": 1, "k": 1024, "m": 1024**2}
 
-nginx = "".join((ROOT / "nginx" / name).read_text() for name in ("nginx.conf", "site.conf"))
+nginx = "".join((ROOT / "nginx" / name).read_text() for name in ("nginx.conf", "site.conf", "socket.conf"))
 control = (ROOT / "nginx" / "control.sh").read_text()
 dockerfile = (ROOT / "Dockerfile").read_text()
 compose_text = (ROOT / "docker-compose.yml").read_text()
