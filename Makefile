@@ -8,7 +8,7 @@ export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
 export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
 
-.PHONY: help local dev deploy rollback releases doctor test test-unit drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
+.PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,8 +42,15 @@ test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP agai
 test-unit: .venv/test ## Run the tests in process only
 	@.venv/bin/pytest tests/unit
 
+# The backend that is live stays so, whatever .env says, unless BACKEND is given here.
+swarm-deploy: ## Build, push to REGISTRY and make live a release on the machines of a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
+	@exec env $(if $(filter file,$(origin BACKEND)),-u BACKEND) $(PYTHON) -m deploy.swarm
+
 drills: .venv/test ## Break a running stack in every way, under load, on both backends, and print what it cost
 	@.venv/bin/python -m tests.drills
+
+swarm-drills: .venv/test ## Do the like to a Docker Swarm of three machines, each a container
+	@.venv/bin/python -m tests.swarm
 
 .venv/bin/python:
 	@deploy/require.sh venv

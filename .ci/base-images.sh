@@ -26,11 +26,19 @@ debian() {
   rm -rf "$work"
 }
 
+stand_in() {
+  debian
+  echo "base-images: building a stand-in for $2"
+  docker build --quiet --target "$1" --tag "$2" --build-arg "MIRROR=$mirror" base-images >/dev/null
+}
+
 # The images as the Dockerfile names them, each built where it cannot be had.
 for target in python nginx; do
   image=$(sed -n "s/^ARG ${target^^}_IMAGE=//p" ../Dockerfile)
   have "$image" && continue
-  debian
-  echo "base-images: building a stand-in for $image"
-  docker build --quiet --target "$target" --tag "$image" --build-arg "MIRROR=$mirror" base-images >/dev/null
+  stand_in "$target" "$image"
 done
+
+# Those that the tests name, for a cluster (tests/engines.py, tests/swarm/cluster.py).
+have docker:dind || stand_in dind docker:dind
+have registry:3 || stand_in registry registry:3

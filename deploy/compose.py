@@ -43,13 +43,13 @@ class Project:
         return f"{self.repository}:{release.tag}"
 
 
-def docker(*arguments: str, is_shown: bool = False, **settings: str) -> str:
-    """Run `docker` with further settings, and return what it prints, unless that is shown; raise Failure."""
+def docker(*arguments: str, is_shown: bool = False, stdin: str = "", settings: dict[str, str] | None = None) -> str:
+    """Run `docker`, with settings in its environment; return what it prints, unless that is shown; raise Failure."""
     try:
         ended = subprocess.run(
             ["docker", *arguments],
-            env=os.environ | settings,
-            stdin=subprocess.DEVNULL,
+            env=os.environ | (settings or {}),
+            input=stdin,
             stdout=None if is_shown else subprocess.PIPE,
             stderr=None if is_shown else subprocess.PIPE,
             text=True,
@@ -66,7 +66,8 @@ def docker(*arguments: str, is_shown: bool = False, **settings: str) -> str:
 
 def compose(*arguments: str, release: Release, is_shown: bool = False) -> str:
     """Run `docker compose` on the project as it is with this release; raise Failure."""
-    return docker("compose", *arguments, is_shown=is_shown, RELEASE=release.name, BACKEND=release.backend)
+    settings = {"RELEASE": release.name, "BACKEND": release.backend}
+    return docker("compose", *arguments, is_shown=is_shown, settings=settings)
 
 
 def project() -> Project:

@@ -18,6 +18,7 @@ from deploy.live import UNIX, own_address
 from deploy.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
+SECRETS = Path("/run/secrets/app.env")  # deploy/swarm.yml
 APPLICATIONS = {"gunicorn": "deploy.behind_nginx:application", "uwsgi": "deploy.chunked:application"}
 BACKENDS = tuple(APPLICATIONS)
 
@@ -41,6 +42,8 @@ def check() -> list[str]:
     It is imported here because a server would say so once for each worker, and gunicorn would try for ever.
     """
     try:
+        for name, value in secrets(SECRETS.read_text() if SECRETS.exists() else "").items():
+            os.environ.setdefault(name, value)
         arguments = command(os.environ)
         importlib.import_module("app.wsgi").application  # noqa: B018 (it is there, or this is an AttributeError)
     except SettingError as error:
@@ -50,6 +53,18 @@ def check() -> list[str]:
         traceback.print_exception(error)
         sys.exit(f"serve: app.wsgi:application cannot be imported: {error!r}")
     return arguments
+
+
+def secrets(text: str) -> dict[str, str]:
+    """Return what the lines NAME=value say; raise SettingError, which tells no value, where one says something else."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            name, is_there, value = line.partition("=")
+            if not (is_there and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)):
+                raise SettingError(f"{SECRETS}, line {number}: it must be NAME=value")
+            found[name] = value
+    return found
 
 
 def command(environ: Mapping[str, str], application: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""Tests that measure, or load a whole stack, have the machine to themselves while pytest-xdist runs several at a time."""
+"""Tests that measure, or load a whole stack, have the machine to themselves; pytest-xdist runs several at a time."""
 
 import fcntl
 from collections.abc import Iterator

@@ -6,47 +6,45 @@ import tempfile
 from pathlib import Path
 
 from deploy.serve import BACKENDS
-from tests.drills.drills import DRILLS, Drill, Result, run
-from tests.drills.site import drill_site
+from tests.drills.drills import DAEMON, DRILLS, TABLE, Drill, row, run
+from tests.drills.site import drill_site, engine_site
+from tests.stack.site import Site
 
-
-def row(backend: str, result: Result) -> str:
-    """Return a line of the table."""
-    outcomes: dict[str, int] = {}
-    for each in result.failed:
-        outcomes[f"{each.kind} {each.outcome}"] = outcomes.get(f"{each.kind} {each.outcome}", 0) + 1
-    counts = ", ".join(f"{count} {name}" for name, count in outcomes.items())
-    failed = f"{len(result.failed)}{f' ({counts})' if counts else ''}"
-    cells = [
-        result.drill.name,
-        backend,
-        str(len(result.answers)),
-        failed,
-        f"{result.worst:.2f} s",
-        f"{result.recovery:.1f} s",
-    ]
-    return f"| {' | '.join(cells)} |"
+MISSED: list[str] = []
 
 
 def main() -> None:
     """Do the drills; exit 1 where one has missed its goal."""
     names = [name for name in os.environ.get("DRILLS", "").split(",") if name]
-    chosen: list[Drill] = [DRILLS[name] for name in names] if names else list(DRILLS.values())
-    missed = []
-    print("| Drill | Backend | Requests | Failed | Worst added latency | Time to recover |")
-    print("| --- | --- | --- | --- | --- | --- |", flush=True)
-    for backend in BACKENDS:
+    chosen = [drill for drill in DRILLS.values() if not names or drill.name in names]
+    of_the_engine = [drill for drill in DAEMON if not names or drill.name in names]
+    if unknown := set(names) - {drill.name for drill in (*chosen, *of_the_engine)}:
+        sys.exit(f"drills: DRILLS names {unknown}: it must be {', '.join([*DRILLS, *(each.name for each in DAEMON)])}")
+    print(TABLE, flush=True)
+    for backend in BACKENDS if chosen else ():
         with tempfile.TemporaryDirectory() as folder, drill_site(backend, Path(folder)) as site:
             for drill in chosen:
-                try:
-                    result = run(site, drill)
-                except AssertionError as error:
-                    missed.append(f"{backend}, {drill.name}: {error}")
-                    continue
-                print(row(backend, result), flush=True)
-                missed += [f"{backend}, {drill.name}: {complaint}" for complaint in result.complaints()]
-    if missed:
-        sys.exit("\n".join(missed))
+                do(drill, site, backend)
+    if of_the_engine:
+        with tempfile.TemporaryDirectory() as folder, engine_site(Path(folder)) as site:
+            for backend in BACKENDS:
+                site.make(BACKEND=backend, RELEASE=backend)
+                for drill in of_the_engine:
+                    site.engine.configure(f'{{"live-restore": {str(drill is DAEMON[1]).lower()}}}')
+                    do(drill, site, backend)
+    if MISSED:
+        sys.exit("\n".join(MISSED))
+
+
+def do(drill: Drill, site: Site, backend: str) -> None:
+    """Do the drill, and print what came of it."""
+    try:
+        result = run(site, drill)
+    except AssertionError as error:
+        MISSED.append(f"{backend}, {drill.name}: {error}")
+        return
+    print(row(result, backend), flush=True)
+    MISSED.extend(f"{backend}, {drill.name}: {complaint}" for complaint in result.complaints())
 
 
 if __name__ == "__main__":

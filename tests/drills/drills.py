@@ -10,9 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.drills.load import KINDS, Answer, Kind, Load, load
+from tests.drills.site import EngineSite
 from tests.stack.site import Site, later, other
 from tests.stack.waiting import until
 
@@ -39,7 +41,7 @@ class Drill:
     """Something that happens to a site, planned or not."""
 
     name: str
-    act: Callable[[Site, Load], None]
+    act: Callable[[Any, Load], None]  # what is done to the site, and what its clients do differently meanwhile
     goal: Goal
     kinds: tuple[Kind, ...]
     in_ci: bool
@@ -53,7 +55,7 @@ class Result:
     answers: list[Answer]
     failed: list[Answer]
     worst: float  # seconds that an answer took more than such a one usually does
-    recovery: float  # seconds from the act to the end of the last failure
+    recovery: float  # seconds from the act until every request that begins has its answer
 
     def complaints(self) -> list[str]:
         """Return in which ways the goal was missed."""
@@ -80,12 +82,13 @@ def drill(name: str, goal: Goal, *more: Kind, in_ci: bool = False) -> Callable[[
     return register
 
 
-def run(site: Site, drill: Drill) -> Result:
+def run(site: Any, drill: Drill) -> Result:
     """Do what the drill says to a site under load, and return what came of it when the site has recovered."""
-    with load(site.url, *drill.kinds) as clients:
+    with load(*site.urls, kinds=drill.kinds) as clients:
         time.sleep(WARM_UP)
         begun = time.monotonic()
         drill.act(site, clients)
+        happened = clients.event or begun
         until(lambda: time.monotonic() - max(ends(clients.failed()), default=0) > QUIET, "no more failures", 120)
     usual = {
         kind.name: median(each.seconds for each in clients.answers if each.kind == kind.name and each.begun < begun)
@@ -96,8 +99,29 @@ def run(site: Site, drill: Drill) -> Result:
         clients.answers,
         clients.failed(),
         max(each.seconds - usual.get(each.kind, 0) for each in clients.answers),
-        max(0, max(ends(clients.failed()), default=begun) - begun),
+        max(0, max((each.begun for each in clients.failed()), default=happened) - happened),
     )
+
+
+TABLE = """\
+| Drill | Requests | Failed | Worst added latency | Time to recover |
+| --- | --- | --- | --- | --- |"""
+
+
+def row(result: Result, backend: str = "") -> str:
+    """Return a line of the table."""
+    outcomes: dict[str, int] = {}
+    for each in result.failed:
+        outcomes[f"{each.kind} {each.outcome}"] = outcomes.get(f"{each.kind} {each.outcome}", 0) + 1
+    counts = ", ".join(f"{count} {name}" for name, count in outcomes.items())
+    cells = [
+        f"{result.drill.name}{backend and f' ({backend})'}",
+        str(len(result.answers)),
+        f"{len(result.failed)}{f' ({counts})' if counts else ''}",
+        f"{result.worst:.2f} s",
+        f"{result.recovery:.1f} s",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def ends(answers: list[Answer]) -> list[float]:
@@ -197,6 +221,23 @@ def kill_nginx_worker(site: Site, clients: Load) -> None:
     victim = min(nginx_workers(site))
     shell(site, "nginx", f"kill -9 {victim}")
     until(lambda: victim not in nginx_workers(site), "the worker is dead")
+
+
+# --- Of the engine: each on an engine of its own (engine_site) -------------------------------------------------------
+
+
+def restart_daemon(site: EngineSite, clients: Load) -> None:
+    site.engine.restart_daemon()
+    until(site.is_up, "the site answers", 120)
+
+
+DAEMON = [
+    Drill(f"the Docker daemon is restarted{words}", restart_daemon, goal, KINDS, in_ci=False)
+    for words, goal in {
+        "": Goal(None, LOST | {"ConnectionRefusedError", "503", "OSError"}, 60),
+        ", with live-restore": NOTHING_FAILS,
+    }.items()
+]
 
 
 # --- Too much ------------------------------------------------------------------------------------------------------

@@ -26,12 +26,12 @@ class Kind:
     expected: bytes = b""  # the end of the answer's body
 
 
-KINDS = [
+KINDS = (
     Kind("GET", 6, "GET", "/hello/load", expected=b"</html>"),
     Kind("POST", 3, "POST", "/echo", b'{"a": 1}', b'{"a": 1}'),
     Kind("upload", 1, "POST", "/echo", UPLOAD, b'xxx"'),
     Kind("slow", 2, "GET", "/stream", expected=b"chunk 7 of 7\n"),
-]
+)
 
 
 @dataclass(frozen=True)
@@ -51,17 +51,18 @@ class Answer:
 
 @dataclass
 class Load:
-    """Clients at work; `answers` is what they have had so far."""
+    """Clients at work, each for one of the URLs and as long as that is in the list; `answers` is what they have had."""
 
-    url: str
-    kinds: list[Kind] = field(default_factory=lambda: KINDS)
+    urls: list[str]
+    kinds: tuple[Kind, ...] = KINDS
     answers: list[Answer] = field(default_factory=list)
+    event: float = 0  # when it happened that the drill is about, where it did not begin with it
     ended: threading.Event = field(default_factory=threading.Event)
 
-    def client(self, kind: Kind) -> None:
+    def client(self, kind: Kind, url: str) -> None:
         """Make one request after the other, on one connection for as long as that lasts."""
-        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=60)
-        while not self.ended.wait(PAUSE):
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+        while not self.ended.wait(PAUSE) and url in self.urls:
             begun = time.monotonic()
             retry_after = None
             try:
@@ -92,11 +93,12 @@ class Load:
 
 
 @contextmanager
-def load(url: str, *kinds: Kind) -> Iterator[Load]:
-    """Keep the site busy during the block, and wait for the last answers."""
-    load = Load(url, list(kinds) or KINDS)
+def load(*urls: str, kinds: tuple[Kind, ...] = KINDS) -> Iterator[Load]:
+    """Keep the site busy during the block, at each of the URLs, and wait for the last answers."""
+    load = Load([*urls], kinds)
     clients = [
-        threading.Thread(target=load.client, args=(kind,), daemon=True)
+        threading.Thread(target=load.client, args=(kind, url), daemon=True)
+        for url in urls
         for kind in load.kinds
         for _ in range(kind.clients)
     ]

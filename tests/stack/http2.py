@@ -49,7 +49,7 @@ class Connection:
                 if frame.error_code == 0 and frame.last_stream_id < self.stream:
                     raise AskAgainError
             elif isinstance(frame, HeadersFrame):
-                status = int(dict(self.decoder.decode(frame.data))[b":status"])
+                status = int(next(iter(self.decoder.decode(frame.data)))[1])  # :status comes first
             if frame.stream_id == self.stream and "END_STREAM" in frame.flags:
                 return status
 

@@ -23,9 +23,8 @@ class Site(ComposeStack):
 
     def __init__(self, backend: str, name: str, folder: Path, **settings: str) -> None:
         super().__init__(backend, name, "", ("docker-compose.yml",), folder, **settings)
-        for each in [*TREE, ".dockerignore", ".gitignore"]:
-            copy = shutil.copytree if (ROOT / each).is_dir() else shutil.copy
-            copy(ROOT / each, folder / each)
+        self.urls = [self.url]
+        copy_tree(folder)
         # Long enough for the releases that die after three seconds.
         story = folder / "deploy" / "release.py"
         story.write_text(story.read_text().replace("BAKE = 10 ", "BAKE = 5 "))
@@ -114,6 +113,13 @@ class Site(ComposeStack):
         """Return what /version answers."""
         answer: dict[str, str] = httpx.get(f"{self.url}/version").json()
         return answer
+
+
+def copy_tree(folder: Path) -> None:
+    """Copy what a deploy needs of today's tree."""
+    for each in [*TREE, ".dockerignore", ".gitignore"]:
+        copy = shutil.copytree if (ROOT / each).is_dir() else shutil.copy
+        copy(ROOT / each, folder / each)
 
 
 def other(backend: str) -> str:

@@ -1,0 +1,31 @@
+"""`make swarm-drills`: does every drill to a cluster, and prints what came of each."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.drills.drills import TABLE, row, run
+from tests.swarm.cluster import Cluster
+from tests.swarm.drills import DRILLS
+
+
+def main() -> None:
+    """Do the drills; exit 1 where one has missed its goal."""
+    missed = []
+    print(TABLE, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = Cluster(Path(folder), "gunicorn")
+        try:
+            cluster.up()
+            for drill in DRILLS:
+                result = run(cluster, drill)
+                print(row(result), flush=True)
+                missed += [f"{drill.name}: {complaint}" for complaint in result.complaints()]
+        finally:
+            cluster.down()
+    if missed:
+        sys.exit("\n".join(missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""A Docker Swarm of three machines, each a container, with a registry beside them, and `make swarm-deploy` onto it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.engines import BASE_IMAGES, Engine, environ
+from tests.stack.compose import docker
+from tests.stack.site import copy_tree
+from tests.stack.waiting import until
+
+REGISTRY_IMAGE = "registry:3"
+REGISTRY = "registry:5000"
+PORT = 8080
+
+
+class Cluster:
+    """Three engines, all of them managers, so that the swarm decides on as long as two are there."""
+
+    def __init__(self, folder: Path, backend: str) -> None:
+        self.name = f"wsgi-test-{os.getpid()}-swarm"
+        self.folder = folder
+        self.backend = backend
+        self.engines: list[Engine] = []
+        copy_tree(folder)
+
+    def up(self) -> None:
+        """Start the machines and the registry, and make the first deploy."""
+        docker("network", "create", self.name)
+        docker(
+            *("run", "--detach", "--name", f"{self.name}-registry"),
+            *("--network", self.name, "--network-alias", "registry", REGISTRY_IMAGE),
+        )
+        for number in (1, 2, 3):
+            self.engines.append(Engine(f"{self.name}-n{number}", self.name, f"--insecure-registry={REGISTRY}"))
+        for engine in self.engines:
+            until(engine.answers, f"{engine.name} answers", 60)
+        first, *others = self.engines
+        first.docker("swarm", "init", "--advertise-addr", first.address)
+        token = first.docker("swarm", "join-token", "--quiet", "manager").strip()
+        for engine in others:
+            engine.docker("swarm", "join", "--token", token, f"{first.address}:2377")
+        first.load(*BASE_IMAGES)
+        self.make(BACKEND=self.backend, RELEASE="first")
+        until(lambda: all(map(self.answers, self.engines)), "nginx has found the app on each machine")
+
+    def down(self) -> None:
+        """Remove everything."""
+        for engine in self.engines:
+            engine.remove()
+        docker("rm", "--force", "--volumes", f"{self.name}-registry")
+        docker("network", "rm", self.name)
+
+    @property
+    def urls(self) -> list[str]:
+        """Return where each machine answers."""
+        return [self.url(engine) for engine in self.engines]
+
+    def url(self, engine: Engine) -> str:
+        """Return where this machine answers."""
+        return f"http://{engine.address}:{PORT}"
+
+    def make(self, word: str = "swarm-deploy", *, fails: bool = False, **settings: str) -> str:
+        """Run `make swarm-deploy` on the first machine's engine, and return what it says."""
+        own = {"REGISTRY": REGISTRY, "COMPOSE_PROJECT_NAME": "site", "HTTP_PORT": str(PORT), "PYTHON": sys.executable}
+        ended = subprocess.run(
+            ["make", "--no-print-directory", word],
+            cwd=self.folder,
+            env=environ(self.engines[0]) | own | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert (ended.returncode != 0) == fails, ended.stdout
+        return ended.stdout
+
+    def manager(self, *arguments: str) -> str:
+        """Run `docker` on the first machine."""
+        return self.engines[0].docker(*arguments)
+
+    def service(self, name: str) -> dict[str, Any]:
+        """Return what the engines know of a service of the stack."""
+        found: list[dict[str, Any]] = json.loads(self.manager("service", "inspect", f"site_{name}"))
+        return found[0]
+
+    def image(self) -> str:
+        """Return the tag of the app's image."""
+        image: str = self.service("app")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+        return image.partition("@")[0].rpartition(":")[2]
+
+    def replicas(self) -> list[str]:
+        """Return the machine of each replica that runs and is meant to."""
+        options = ["--filter", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"]
+        lines = self.manager("service", "ps", *options, "site_app").splitlines()
+        return [node for node, state, *_ in map(str.split, lines) if state == "Running"]
+
+    def answers(self, engine: Engine) -> bool:
+        """Tell whether the site is there, by way of this machine."""
+        try:
+            return httpx.get(f"{self.url(engine)}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False

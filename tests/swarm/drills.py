@@ -1,0 +1,99 @@
+"""What happens to a cluster under load, one after the other: each leaves it as the next one needs it."""
+
+import time
+
+from tests.drills.drills import NOTHING_FAILS, Drill, Goal
+from tests.drills.load import KINDS, Load
+from tests.engines import Engine
+from tests.stack.site import other
+from tests.stack.waiting import until
+from tests.swarm.cluster import Cluster
+
+# As on one machine, through each of the three.
+LOAD = KINDS
+
+
+def deploy(cluster: Cluster, clients: Load) -> None:
+    cluster.make(RELEASE="second")
+    assert cluster.image() == f"second-{cluster.backend}"
+
+
+def scale(cluster: Cluster, clients: Load) -> None:
+    for count in (6, 3):
+        cluster.manager("service", "scale", f"site_app={count}")  # returns when so many run
+        assert len(cluster.replicas()) == count
+
+
+def switch(cluster: Cluster, clients: Load) -> None:
+    cluster.make(BACKEND=other(cluster.backend), RELEASE="third")
+    assert cluster.image() == f"third-{other(cluster.backend)}"
+    assert len(cluster.replicas()) == 3  # as it was scaled
+
+
+def broken(cluster: Cluster, clients: Load) -> None:
+    before = cluster.image()
+    path = cluster.folder / "app" / "wsgi.py"
+    text = path.read_text()
+    path.write_text(f"{text}\nraise RuntimeError('broken')\n")
+    try:
+        cluster.make(RELEASE="fourth", fails=True)
+    finally:
+        path.write_text(text)
+    assert cluster.image() == before
+
+
+def drain(cluster: Cluster, clients: Load) -> None:
+    engine = cluster.engines[1]
+    take_out(cluster, clients, engine)
+    cluster.manager("node", "update", "--availability", "drain", "n2")
+    until(lambda: sorted(set(cluster.replicas())) == ["n1", "n3"], "nothing runs on it", 90)
+    until(lambda: len(cluster.replicas()) == 3, "three replicas run elsewhere", 60)
+    engine.restart_daemon()
+    cluster.manager("node", "update", "--availability", "active", "n2")
+    until(lambda: cluster.answers(engine), "it answers again", 60)
+    spread(cluster)
+
+
+def restart_daemon(cluster: Cluster, clients: Load) -> None:
+    engine = cluster.engines[0]
+    take_out(cluster, clients, engine)
+    engine.restart_daemon()
+    until(lambda: cluster.answers(engine), "it answers again", 120)
+    until(lambda: len(cluster.replicas()) == 3, "three replicas run", 60)
+    spread(cluster)
+
+
+def lose(cluster: Cluster, clients: Load) -> None:
+    engine = cluster.engines[2]
+    take_out(cluster, clients, engine)
+    engine.kill()
+    until(lambda: sorted(cluster.replicas()) in (["n1", "n1", "n2"], ["n1", "n2", "n2"]), "all run elsewhere", 90)
+    time.sleep(15)  # with what it took to notice, as long as nginx waits for what was in flight on it
+
+
+def spread(cluster: Cluster) -> None:
+    """Put a replica on each machine again, which the engine by itself does not."""
+    cluster.manager("service", "update", "--quiet", "--force", "site_app")
+    assert sorted(cluster.replicas()) == ["n1", "n2", "n3"]
+
+
+def take_out(cluster: Cluster, clients: Load, engine: Engine) -> None:
+    """Send no more requests to the machine, as the load balancer in front of all would; what it has, it ends."""
+    clients.urls.remove(cluster.url(engine))
+    time.sleep(3)
+    clients.event = time.monotonic()
+
+
+# What was in flight on the one replica of three that is lost, and what was connecting to it when it left nginx's list.
+# The time is the engine's, to notice; from then on all goes to the other two.
+CRASH = Goal(sum(kind.clients for kind in LOAD), frozenset({"503", "504", "IncompleteRead"}), 15)
+
+DRILLS = [
+    Drill("deploy", deploy, NOTHING_FAILS, LOAD, in_ci=True),
+    Drill("scale 2 -> 6 -> 3", scale, NOTHING_FAILS, LOAD, in_ci=True),
+    Drill("switch the backend", switch, NOTHING_FAILS, LOAD, in_ci=True),
+    Drill("an update that is broken", broken, NOTHING_FAILS, LOAD, in_ci=True),
+    Drill("drain a machine, restart its daemon, take it back", drain, NOTHING_FAILS, LOAD, in_ci=True),
+    Drill("a manager's daemon is restarted, undrained", restart_daemon, CRASH, LOAD, in_ci=True),
+    Drill("a machine is lost", lose, CRASH, LOAD, in_ci=True),
+]
