@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.variables import SettingError, choice, integer
+from deploy import linger
 from deploy.live import UNIX, own_address
 from deploy.sizing import cpu_limit, memory_limit, worker_count
 
@@ -29,10 +30,12 @@ def main() -> None:
 
 
 def become(arguments: list[str]) -> None:
-    """Replace this process by the server with this command line."""
+    """Replace this process by the server with this command line; where it listens on TCP, stay, to end it in time."""
     # gunicorn reads this variable by itself as well, and takes an empty one for a number.
     os.environ.pop("WEB_CONCURRENCY", None)
     print("serve:", *arguments, file=sys.stderr, flush=True)
+    if not (address := own_address(os.environ)).startswith(UNIX):
+        sys.exit(linger.run(arguments, address))
     os.execvp(arguments[0], arguments)
 
 

@@ -53,7 +53,8 @@ def directive(name):
 
 def defaults_in_compose():
     """Return the defaults of the variables that docker-compose.yml fills in, and of those it hands on."""
-    found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text + (ROOT / "deploy" / "tls.yml").read_text()))
+    more = "".join((ROOT / "deploy" / name).read_text() for name in ("tls.yml", "swarm.yml"))
+    found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text + more))
     handed_on = [name for service in ("app", "nginx", "locust") for name in services[service]["environment"]]
     return found | dict.fromkeys(handed_on, "")
 

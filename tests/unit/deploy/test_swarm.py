@@ -1,12 +1,13 @@
 """deploy/swarm.yml says what docker-compose.yml says, in Swarm's words; what `make swarm-deploy` decides by itself."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 import yaml
 
-from deploy import serve, swarm
+from deploy import linger, live, serve, swarm
 from deploy.record import Release
 
 ROOT = Path(__file__).parents[3]
@@ -15,7 +16,7 @@ one_machine = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["service
 many_machines = yaml.safe_load((ROOT / "deploy" / "swarm.yml").read_text())["services"]
 
 # In both files in the same words.
-SAME = {"cap_drop", "command", "healthcheck", "logging", "read_only", "stop_grace_period", "user"}
+SAME = {"cap_drop", "command", "healthcheck", "logging", "read_only", "user"}
 # In one of them, or in other words, which are compared below.
 OTHERWISE = {
     "build": "Swarm does not build",
@@ -33,6 +34,7 @@ OTHERWISE = {
     "restart": "deploy.restart_policy",
     "secrets": "what only Swarm has",
     "security_opt": "Swarm ignores it",
+    "stop_grace_period": "compared below",
     "tmpfs": "compared below",
     "volumes": "no sockets, and nginx's configuration is in its image",
 }
@@ -51,6 +53,13 @@ def test_both_files_say_the_same_of(name):
     assert limits["pids"] == one["pids_limit"]
     assert limits.get("cpus") == one.get("cpus")
     assert many["environment"] == one["environment"] | MORE[name]
+
+
+def test_a_stop_waits_for_the_longest_request_and_for_all_to_hear_of_it():
+    assert many_machines["nginx"]["stop_grace_period"] == one_machine["nginx"]["stop_grace_period"]
+    graceful = runpy.run_path(str(ROOT / "deploy" / "gunicorn.conf.py"))["graceful_timeout"]
+    seconds = int(many_machines["app"]["stop_grace_period"].removesuffix("s"))
+    assert seconds > linger.HEARSAY + live.PATIENCE + graceful
 
 
 def test_every_service_of_the_site_is_there():
@@ -96,7 +105,8 @@ def test_the_backend_is_the_one_that_is_asked_for_or_else_the_live_one(
 
 
 def test_the_image_is_named_as_on_one_machine():
-    assert many_machines["app"]["image"] == many_machines["assets"]["image"] == "${REGISTRY}/app:${RELEASE}-${BACKEND}"
+    images = {many_machines[name]["image"] for name in ("app", "assets")}
+    assert images == {"${REGISTRY:-}/app:${RELEASE}-${BACKEND}"}
     assert one_machine["app"]["image"].endswith(":${RELEASE:-dev}-${BACKEND:-gunicorn}")
     assert Release("r", "uwsgi").tag == "r-uwsgi"
 
