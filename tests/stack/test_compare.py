@@ -57,7 +57,14 @@ def test_every_figure_is_there_for_both_sides_and_the_bare_callable(compared):
         assert all(value > 0 for values in results[name].values() for value in values), name
     for name in ("cold start to the first answer", "deploy to the first answer", "image of the app"):
         assert [len(results[name][side]) for side in "AB"] == [2, 2], name
-    assert sum(name.startswith("p99 at ") for name in results) == 4
+    # A machine that is busy with other things may not take a rate; then that is said.
+    at_rates = [name for name in results if name.startswith("p99 at ")]
+    assert len(at_rates) == 4
+    for name in at_rates:
+        for side in "AB":
+            assert results[name].get(side) or f"compare: {side} at {name.split()[2].partition('/')[0]}/s: " in output, (
+                name
+            )
     assert {each["failures"] for each in found["behaviour"].values()} == {0}
     assert "too few rounds" in output
 
