@@ -16,9 +16,10 @@ keepalive = 0
 # So many wait for a free worker; nginx answers 503 to those that come then, at once, and those that wait are not long.
 backlog = 256
 
-# A worker is replaced after so many requests, and some at random, so that it is never all at once: whatever leaks.
-max_requests = 20000
-max_requests_jitter = 2000
+# Against whatever leaks, a worker is replaced after so many requests, and as many more at random: while it starts, the
+# others have its share, and must not be starting, too.
+max_requests = 50000
+max_requests_jitter = 50000
 
 # As nginx's large_client_header_buffers; gunicorn's default would answer 414 to lines that nginx accepts.
 limit_request_line = 8190

@@ -126,9 +126,7 @@ def find_live(everyone: list[Container]) -> Container | None:
 
 def build(here: Project) -> Release:
     """Build today's tree, and return the release that it is; an image that has that name already is left as it is."""
-    wanted = os.environ.get("RELEASE")
-    if wanted and (wanted in ("dev", "candidate") or not re.fullmatch(r"\w[\w.-]{0,99}", wanted, re.ASCII)):
-        raise Failure(f"RELEASE is {wanted!r}: it must be letters, digits, '_', '.' and '-', and not dev or candidate")
+    wanted = asked_for()
     candidate = Release("candidate", here.backend)
     for name in [wanted] if wanted else names():
         release = Release(name, here.backend)
@@ -140,6 +138,14 @@ def build(here: Project) -> Release:
             docker("tag", built, here.image(release))
             return release
     raise Failure(f"RELEASE is {wanted!r}: an image has that name already, built from something else; choose another")
+
+
+def asked_for() -> str:
+    """Return the name that RELEASE gives to the release, or nothing; raise Failure for one that cannot be."""
+    wanted = os.environ.get("RELEASE", "")
+    if wanted and (wanted in ("dev", "candidate") or not re.fullmatch(r"\w[\w.-]{0,99}", wanted, re.ASCII)):
+        raise Failure(f"RELEASE is {wanted!r}: it must be letters, digits, '_', '.' and '-', and not dev or candidate")
+    return wanted
 
 
 def names() -> list[str]:

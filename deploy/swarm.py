@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from deploy.compose import Failure, docker
 from deploy.record import Release
-from deploy.release import names
+from deploy.release import asked_for, names
 
 STACK_FILE = "deploy/swarm.yml"
 SECRETS = Path(".secrets")
@@ -43,7 +43,7 @@ def deploy(given: dict[str, str]) -> None:
     if docker("info", "--format", "{{.Swarm.ControlAvailable}}").strip() != "true":
         raise Failure("this engine manages no swarm: run `docker swarm init` on it, or let DOCKER_HOST name a manager")
     live = service(f"{stack}_app")
-    release = Release(os.environ.get("RELEASE") or names()[0], backend(given, live))
+    release = Release(asked_for() or names()[0], backend(given, live))
     image = f"{registry}/app:{release.tag}"
     provide(image, release.backend, f"RELEASE={release.name}")
     edge = f"nginx:{fingerprint()}"

@@ -19,7 +19,8 @@ BASE_IMAGES: list[str] = re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MUL
 class Engine:
     """One engine, reached by a socket in a folder of its own, and at an address in its network."""
 
-    def __init__(self, name: str, network: str, *options: str) -> None:
+    def __init__(self, name: str, network: str, *options: str, shared: Path | None = None) -> None:
+        """Start it; a bind mount of a project needs a `shared` folder, which has the same name within."""
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix="engine-"))
         self.host = f"unix://{self.folder}/docker.sock"
@@ -29,6 +30,7 @@ class Engine:
         docker(
             *("run", "--detach", "--privileged", "--name", name, "--hostname", name.rpartition("-")[2]),
             *("--network", network, "--volume", f"{self.folder}:/run/engine", "--entrypoint", "sh"),
+            *(["--volume", f"{shared}:{shared}"] if shared else []),
             *(ENGINE_IMAGE, "-c", keep),
         )
 

@@ -235,7 +235,7 @@ DAEMON = [
     Drill(f"the Docker daemon is restarted{words}", restart_daemon, goal, KINDS, in_ci=False)
     for words, goal in {
         "": Goal(None, LOST | {"ConnectionRefusedError", "503", "OSError"}, 60),
-        ", with live-restore": NOTHING_FAILS,
+        " (live-restore)": NOTHING_FAILS,
     }.items()
 ]
 

@@ -46,7 +46,7 @@ def engine_site(folder: Path) -> Iterator[EngineSite]:
     """Run a site on an engine of its own."""
     network = f"wsgi-test-{os.getpid()}-daemon"
     docker("network", "create", network)
-    engine = Engine(f"{network}-engine", network)
+    engine = Engine(f"{network}-engine", network, shared=folder)
     try:
         until(engine.answers, "the engine answers", 60)
         engine.load(*BASE_IMAGES)

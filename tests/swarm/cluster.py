@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,17 @@ class Cluster:
         )
         assert (ended.returncode != 0) == fails, ended.stdout
         return ended.stdout
+
+    @contextmanager
+    def changed(self, path: str, more: str) -> Iterator[None]:
+        """Write `more` at the end of a file of the tree, during the block."""
+        file = self.folder / path
+        text = file.read_text()
+        file.write_text(f"{text}\n{more}")
+        try:
+            yield
+        finally:
+            file.write_text(text)
 
     def manager(self, *arguments: str) -> str:
         """Run `docker` on the first machine."""

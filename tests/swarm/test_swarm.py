@@ -34,6 +34,37 @@ def test_every_machine_answers_with_its_static_files(cluster):
             assert {http.get(name).status_code for name in names} == {200}
 
 
+def test_a_release_that_cannot_be_imported_changes_nothing_but_where_its_files_would_be(cluster):
+    before = cluster.service("app")["Version"]
+    with cluster.changed("app/wsgi.py", "raise RuntimeError('broken')"):
+        said = cluster.make(RELEASE="broken", fails=True)
+    assert "site_assets has failed" in said
+    assert "RuntimeError: broken" in said
+    assert cluster.service("app")["Version"] == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"REGISTRY": ""}, "swarm: REGISTRY is not set"),
+        ({"BACKEND": "guincorn"}, 'target stage "guincorn" could not be found'),
+        ({"RELEASE": "a b"}, "swarm: RELEASE is 'a b': it must be "),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(settings, sentence, cluster):
+    assert sentence in cluster.make(fails=True, **settings)
+
+
+def test_secrets_reach_the_app_and_a_change_of_them_is_an_update(cluster):
+    (cluster.folder / ".secrets").write_text("LOG_LEVEL=guess\n")
+    try:
+        said = cluster.make(fails=True)
+    finally:
+        (cluster.folder / ".secrets").unlink()
+    assert "LOG_LEVEL is 'guess'" in said
+    cluster.make()
+
+
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
 def test_a_drill_keeps_its_goal(drill, cluster):
     assert run(cluster, drill).complaints() == []

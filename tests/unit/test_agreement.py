@@ -93,7 +93,8 @@ def test_both_servers_queue_as_many_connections():
 
 def test_both_servers_replace_a_worker_after_as_many_requests():
     assert gunicorn["max_requests"] == int(uwsgi["max-requests"])
-    assert gunicorn["max_requests_jitter"] > 0 < int(uwsgi["max-requests-delta"])
+    # Not all at once: a start takes a second, in which a busy worker answers a thousand requests.
+    assert gunicorn["max_requests_jitter"] >= 10000 <= int(uwsgi["max-requests-delta"])
 
 
 def test_the_socket_is_where_nginx_looks_for_it():
