@@ -21,7 +21,8 @@ ini = ConfigParser(strict=False, interpolation=None)
 ini.read(ROOT / "deploy" / "uwsgi.ini")
 uwsgi = ini["uwsgi"]
 readme = (ROOT / "README.md").read_text()
-documented = dict(re.findall(r"^\| ([^|`]+) \| ([^|]+) \|", readme.partition("| Limit |")[2], re.MULTILINE))
+table = readme.partition("| Limit |")[2].partition("\n\n")[0]
+documented = dict(re.findall(r"^\| ([^|`]+) \| ([^|]+) \|", table, re.MULTILINE))
 
 
 def number(text):
