@@ -61,18 +61,7 @@ class Site(ComposeStack):
 
     def make(self, word: str = "deploy", *, fails: bool = False, **settings: str) -> str:
         """Run `make deploy`, or another word, and return what it says; fail the test unless it ends as it should."""
-        ended = subprocess.run(
-            ["make", "--no-print-directory", word],
-            cwd=self.root,
-            env=self.environ | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert (ended.returncode != 0) == fails, ended.stdout
-        return ended.stdout
+        return make(word, self.root, self.environ | settings, fails=fails)
 
     def interrupt(self, phase: str, how: signal.Signals, **settings: str) -> None:
         """Start a deploy, end it when it says `phase`, and wait until the last command that it has begun has ended."""
@@ -120,6 +109,22 @@ def copy_tree(folder: Path) -> None:
     for each in [*TREE, ".dockerignore", ".gitignore"]:
         copy = shutil.copytree if (ROOT / each).is_dir() else shutil.copy
         copy(ROOT / each, folder / each)
+
+
+def make(word: str, folder: Path, environ: dict[str, str], *, fails: bool) -> str:
+    """Run make in a folder, and return what it says; fail the test unless it ends as it should."""
+    ended = subprocess.run(
+        ["make", "--no-print-directory", word],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert (ended.returncode != 0) == fails, ended.stdout
+    return ended.stdout
 
 
 def other(backend: str) -> str:

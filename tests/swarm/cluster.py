@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import httpx
 
 from tests.engines import BASE_IMAGES, Engine, environ
 from tests.stack.compose import docker
-from tests.stack.site import copy_tree
+from tests.stack.site import copy_tree, make
 from tests.stack.waiting import until
 
 REGISTRY_IMAGE = "registry:3"
@@ -70,18 +69,7 @@ class Cluster:
     def make(self, word: str = "swarm-deploy", *, fails: bool = False, **settings: str) -> str:
         """Run `make swarm-deploy` on the first machine's engine, and return what it says."""
         own = {"REGISTRY": REGISTRY, "COMPOSE_PROJECT_NAME": "site", "HTTP_PORT": str(PORT), "PYTHON": sys.executable}
-        ended = subprocess.run(
-            ["make", "--no-print-directory", word],
-            cwd=self.folder,
-            env=environ(self.engines[0]) | own | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        assert (ended.returncode != 0) == fails, ended.stdout
-        return ended.stdout
+        return make(word, self.folder, environ(self.engines[0]) | own | settings, fails=fails)
 
     @contextmanager
     def changed(self, path: str, more: str) -> Iterator[None]:
