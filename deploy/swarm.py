@@ -20,7 +20,6 @@ from deploy.compose import Failure, docker
 from deploy.record import Release
 from deploy.release import asked_for, names
 
-STACK_FILE = "deploy/swarm.yml"
 SECRETS = Path(".secrets")
 PATIENCE = 300  # seconds for one step of all machines; a large image over a slow line takes its time
 
@@ -53,13 +52,10 @@ def deploy(given: dict[str, str]) -> None:
         given.setdefault("REPLICAS", str(replicas))
     given |= {"RELEASE": release.name, "BACKEND": release.backend, "NGINX": edge, "SECRETS": secret(stack)}
     say(f"publishing the static files of {release} on every machine")
-    if live:
-        docker("service", "update", "--quiet", "--detach", "--with-registry-auth", "--image", image, f"{stack}_assets")
-    else:
-        stack_deploy(stack, given | {"REPLICAS": "0"})
+    stack_deploy("deploy/swarm-assets.yml", stack, given)
     follow_job(f"{stack}_assets")
     say(f"updating to {release}")
-    stack_deploy(stack, given)
+    stack_deploy("deploy/swarm.yml", stack, given)
     for name in ("nginx", "app"):
         follow(f"{stack}_{name}")
     say(f"{release} is live, after {time.monotonic() - begun:.0f} seconds")
@@ -110,9 +106,9 @@ def secret(stack: str) -> str:
     return name
 
 
-def stack_deploy(stack: str, given: dict[str, str]) -> None:
+def stack_deploy(file: str, stack: str, given: dict[str, str]) -> None:
     """Tell the engine what is to be from now on."""
-    docker("stack", "deploy", "--detach", "--with-registry-auth", "--prune", "-c", STACK_FILE, stack, settings=given)
+    docker("stack", "deploy", "--detach", "--with-registry-auth", "-c", file, stack, settings=given)
 
 
 def service(name: str) -> dict[str, Any]:

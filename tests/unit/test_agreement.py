@@ -53,7 +53,7 @@ def directive(name):
 
 def defaults_in_compose():
     """Return the defaults of the variables that docker-compose.yml fills in, and of those it hands on."""
-    more = "".join((ROOT / "deploy" / name).read_text() for name in ("tls.yml", "swarm.yml"))
+    more = "".join((ROOT / "deploy" / name).read_text() for name in ("tls.yml", "swarm.yml", "swarm-assets.yml"))
     found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text + more))
     handed_on = [name for service in ("app", "nginx", "locust") for name in services[service]["environment"]]
     return found | dict.fromkeys(handed_on, "")

@@ -13,7 +13,8 @@ from deploy.record import Release
 ROOT = Path(__file__).parents[3]
 
 one_machine = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-many_machines = yaml.safe_load((ROOT / "deploy" / "swarm.yml").read_text())["services"]
+files = [yaml.safe_load((ROOT / "deploy" / name).read_text()) for name in ("swarm-assets.yml", "swarm.yml")]
+many_machines = files[0]["services"] | files[1]["services"]
 
 # In both files in the same words.
 SAME = {"cap_drop", "command", "healthcheck", "logging", "read_only", "user"}
@@ -64,6 +65,14 @@ def test_a_stop_waits_for_the_longest_request_and_for_all_to_hear_of_it():
 
 def test_every_service_of_the_site_is_there():
     assert many_machines.keys() == {name for name, service in one_machine.items() if "profiles" not in service}
+
+
+def test_the_files_are_published_by_what_will_serve_and_where_nginx_finds_them():
+    for key in ("image", "secrets", "user"):
+        assert many_machines["assets"][key] == many_machines["app"][key]
+    for key in ("secrets", "volumes"):
+        assert files[0][key] == files[1][key]
+    assert files[0]["networks"].items() <= files[1]["networks"].items()
 
 
 def test_both_files_have_the_same_room_in_memory():
