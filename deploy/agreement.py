@@ -60,7 +60,7 @@ def values(services: dict[str, Any]) -> dict[str, float]:
 def nginx() -> Iterator[tuple[str, float]]:
     """Yield nginx's directives whose last argument is a duration, a size or a number."""
     text = "".join(path.read_text() for path in NGINX)
-    for name, value in re.findall(r"^ *(\w+) (?:[^;\n]* )?(\d+[smkh]?);", text, re.MULTILINE):
+    for name, value in re.findall(r"^ *(\w+) (?:[^;\n]* )?(\d+(?:ms|[smkh])?);", text, re.MULTILINE):
         # m is a minute, or a megabyte.
         is_size = name.endswith(("size", "buffers"))
         yield f"nginx {name}", number(value.replace("m", "M") if is_size else value)
