@@ -13,7 +13,7 @@ from types import FrameType
 
 from deploy import live
 
-HEARSAY = 3  # seconds until every nginx has heard: it asks for names each second (nginx/replicas.conf)
+HEARSAY = 3  # seconds until every nginx has heard: it asks for names every two (nginx/replicas.conf)
 
 
 def run(arguments: list[str], address: str) -> int:

@@ -1,5 +1,6 @@
 """An application for tests, in place of app/wsgi.py: it answers with what it sees, or what it is asked to answer."""
 
+import os
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -43,6 +44,13 @@ def think(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return json(start_response, "a thought")
 
 
+def die(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """End this worker instead of answering."""
+    environ["wsgi.errors"].write(f"dying of {environ['HTTP_X_REQUEST_ID']}\n")
+    environ["wsgi.errors"].flush()
+    os._exit(1)
+
+
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer, and count: /count tells how many requests there were before it, but for health checks."""
     if environ["PATH_INFO"] == "/readyz":
@@ -59,5 +67,6 @@ routes = router(
         "/answer/{status}": answer,
         "/large/{bytes}": large,
         "/think/{seconds}": think,
+        "/die": die,
     }
 )

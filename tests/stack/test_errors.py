@@ -134,6 +134,14 @@ def test_nobody_behind_is_503_at_once_and_nginx_answers_the_rest(probe):
         until(probe.is_up, "the app is back")
 
 
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])
+def test_a_request_that_a_worker_dies_of_is_tried_once_more_where_that_may_be(method, times, probe):
+    answer = httpx.request(method, f"{probe.url}/die", timeout=30)
+    assert answer.status_code == 503
+    assert probe.logs("app").count(f"dying of {answer.headers['X-Request-ID']}") == times
+    until(probe.is_up, "another worker is there")
+
+
 def switch(stack, command):
     """Close or open the site as the README says."""
     if stack.kind == "docker":

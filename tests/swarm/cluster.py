@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,13 @@ class Cluster:
         options = ["--filter", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"]
         lines = self.manager("service", "ps", *options, "site_app").splitlines()
         return [node for node, state, *_ in map(str.split, lines) if state == "Running"]
+
+    def errors(self) -> str:
+        """Return what nginx has complained of lately, on all machines that are there."""
+        logs = ["docker", "-H", self.engines[0].host, "service", "logs", "--since", "3m", "site_nginx"]
+        command = ["timeout", "30", *logs]
+        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT, check=False).stdout
+        return "\n".join(line for line in said.splitlines() if "[error]" in line)
 
     def answers(self, engine: Engine) -> bool:
         """Tell whether the site is there, by way of this machine."""
