@@ -1,9 +1,7 @@
 """What stands in two places, because two programs read it, is the same in both."""
 
 import re
-import runpy
 from base64 import b64encode
-from configparser import ConfigParser
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,42 +11,19 @@ import yaml
 from app.settings import Settings
 from deploy import live, serve
 from deploy.record import Release
-
-ROOT = Path(__file__).parents[2]
-UNITS = {"": 1, "s": 1, "k": 1024, "m": 1024**2}
-
-nginx = "".join((ROOT / "nginx" / name).read_text() for name in ("nginx.conf", "site.conf", "socket.conf"))
-control = (ROOT / "nginx" / "control.sh").read_text()
-dockerfile = (ROOT / "Dockerfile").read_text()
-compose_text = (ROOT / "docker-compose.yml").read_text()
-compose = yaml.safe_load(compose_text)
-services = compose["services"]
-gunicorn = runpy.run_path(str(ROOT / "deploy" / "gunicorn.conf.py"))
-readme = (ROOT / "README.md").read_text()
-example = (ROOT / ".env.example").read_text()
-
-
-def ini(name):
-    """Return the sections of a configuration file of deploy/."""
-    parser = ConfigParser(strict=False, interpolation=None)
-    parser.read(ROOT / "deploy" / name)
-    return parser
-
-
-uwsgi = ini("uwsgi.ini")["uwsgi"]
-supervisor = ini("supervisord.conf")
-
-
-def number(text):
-    """Return a number with a unit, "35s" or "1m", in seconds or bytes."""
-    digits, unit = re.fullmatch(r"(\d+)([skm]?)", str(text)).groups()
-    return int(digits) * UNITS[unit]
-
-
-def directive(name):
-    """Return the argument of an nginx directive that is given once."""
-    [value] = re.findall(rf"^\s*{name} ([^;{{]+);", nginx, re.MULTILINE)
-    return value
+from tests.unit.configuration import (
+    ROOT,
+    compose,
+    compose_text,
+    control,
+    dockerfile,
+    example,
+    gunicorn,
+    readme,
+    services,
+    supervisor,
+    uwsgi,
+)
 
 
 def defaults_in_compose():
@@ -63,32 +38,9 @@ def defaults_in_example():
     return dict(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.MULTILINE))
 
 
-def test_a_request_may_take_as_long_everywhere_and_a_stop_waits_longer():
-    request = number(directive("proxy_read_timeout"))
-    assert request == number(directive("proxy_send_timeout"))
-    assert request == gunicorn["graceful_timeout"] == int(uwsgi["worker-reload-mercy"])
-    assert gunicorn["timeout"] >= request
-    assert request == live.PATIENCE < number(services["app"]["healthcheck"]["timeout"])
-    assert request < number(services["app"]["stop_grace_period"]) == int(supervisor["program:app"]["stopwaitsecs"])
-    assert request < number(directive("worker_shutdown_timeout")) < number(services["nginx"]["stop_grace_period"])
-    assert number(services["nginx"]["stop_grace_period"]) == int(supervisor["program:nginx"]["stopwaitsecs"])
-
-
-def test_a_body_may_be_as_large_everywhere():
-    assert f"max_body_bytes=${{MAX_BODY_BYTES:-{Settings().max_body_bytes}}}\n" in control
-    assert 'echo "client_max_body_size $max_body_bytes;"' in control
-
-
-def test_a_header_that_nginx_accepts_is_accepted_behind_it():
-    count, size = directive("large_client_header_buffers").split()
-    assert number(size) - 2 <= gunicorn["limit_request_line"]  # less the line's end
-    assert number(size) <= gunicorn.get("limit_request_field_size", 8190) + 2
-    assert int(count) * number(size) <= int(uwsgi["buffer-size"])
-    assert gunicorn["limit_request_fields"] < int(uwsgi["max-vars"])
-
-
-def test_both_servers_queue_as_many_connections():
-    assert gunicorn["backlog"] == int(uwsgi["listen"])
+def test_a_plain_process_has_as_long_to_stop_as_a_container():
+    for name in ("app", "nginx"):
+        assert services[name]["stop_grace_period"] == f"{supervisor[f'program:{name}']['stopwaitsecs']}s"
 
 
 def test_both_servers_replace_a_worker_after_as_many_requests():
@@ -101,7 +53,8 @@ def test_the_socket_is_where_nginx_looks_for_it():
     folder = Path(live.own_address({}).removeprefix(live.UNIX)).parent
     assert f"run:{folder}" in services["app"]["volumes"]
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
-    assert re.findall(r"^ +server (.+);", nginx, re.MULTILINE) == ["unix:run/live.sock max_fails=0"] * 2
+    socket = (ROOT / "nginx" / "socket.conf").read_text()
+    assert re.findall(r"^ +server (.+);", socket, re.MULTILINE) == ["unix:run/live.sock max_fails=0"] * 2
     assert f"run:{prefix}/run:ro" in services["nginx"]["volumes"]
     assert f"assets:{prefix}/static:ro" in services["nginx"]["volumes"]
     assert any(mount.startswith(f"{prefix}:") for mount in services["nginx"]["tmpfs"])

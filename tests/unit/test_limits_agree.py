@@ -1,40 +1,15 @@
 """Each limit is what the README says it is, in nginx, in both servers and in docker-compose.yml."""
 
 import re
-import runpy
-from configparser import ConfigParser
-from pathlib import Path
 
 import pytest
-import yaml
 
 from app.settings import Settings
+from deploy import live
+from tests.unit.configuration import control, directive, gunicorn, nginx, number, readme, services, uwsgi
 
-ROOT = Path(__file__).parents[2]
-UNITS = {"s": 1, "kB": 1024, "k": 1024, "MiB": 1024**2, "m": 1024**2, "": 1}
-
-nginx = "\n".join(path.read_text() for path in sorted((ROOT / "nginx").glob("*.conf")))
-control = (ROOT / "nginx" / "control.sh").read_text()
-services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-gunicorn = runpy.run_path(str(ROOT / "deploy" / "gunicorn.conf.py"))
-ini = ConfigParser(strict=False, interpolation=None)
-ini.read(ROOT / "deploy" / "uwsgi.ini")
-uwsgi = ini["uwsgi"]
-readme = (ROOT / "README.md").read_text()
 table = readme.partition("| Limit |")[2].partition("\n\n")[0]
 documented = dict(re.findall(r"^\| ([^|`]+) \| ([^|]+) \|", table, re.MULTILINE))
-
-
-def number(text):
-    """Return a number with a unit, "35s", "8k" or "1 MiB", in seconds or bytes."""
-    digits, unit = re.match(r"([\d_]+) ?(MiB|kB|[smk]?)", str(text)).groups()
-    return int(digits) * UNITS[unit]
-
-
-def directive(name):
-    """Return the argument of an nginx directive that is given once."""
-    [value] = re.findall(rf"^\s*{name} ([^;{{]+);", nginx, re.MULTILINE)
-    return value
 
 
 def tmpfs_size():
@@ -57,6 +32,7 @@ SAME = {
         gunicorn["timeout"],
         gunicorn["graceful_timeout"],
         uwsgi["worker-reload-mercy"],
+        live.PATIENCE,
     ],
     "requests that wait for a thread of the app": [gunicorn["backlog"], uwsgi["listen"]],
     "an idle connection of a client": [directive("keepalive_timeout")],
@@ -79,6 +55,7 @@ def test_the_largest_body_is_one_setting_with_one_default():
     assert documented["the body"] == "`MAX_BODY_BYTES`, 1 MiB"
     default = re.findall(r"\$\{MAX_BODY_BYTES:-(\d+)\}", control)
     assert default == [str(Settings().max_body_bytes)] == [str(number("1 MiB"))]
+    assert 'echo "client_max_body_size $max_body_bytes;"' in control
     assert all("MAX_BODY_BYTES" in services[name]["environment"] for name in ("nginx", "app"))
 
 
@@ -96,6 +73,7 @@ def test_what_nginx_lets_through_fits_into_uwsgis_buffer_with_what_is_added():
 def test_who_waits_for_a_request_waits_longer_than_it_may_take():
     request = number(directive("proxy_read_timeout"))
     assert number(services["app"]["stop_grace_period"]) > request
+    assert number(services["app"]["healthcheck"]["timeout"]) > request
     assert number(services["nginx"]["stop_grace_period"]) > number(directive("worker_shutdown_timeout")) > request
 
 
