@@ -1,4 +1,4 @@
-"""nginx in front of replicas that come and go (nginx/replicas.conf): who is not taken by one is taken by another."""
+"""nginx in front of replicas that come and go (nginx/replicas.conf, deploy/linger.py): no request is lost by it."""
 
 import json
 import time
@@ -8,6 +8,7 @@ import pytest
 from tests.drills.load import load
 from tests.stack.compose import ComposeStack
 from tests.stack.conftest import require, running
+from tests.stack.waiting import until
 
 # What a machine that is lost looks like from another one: connections to it are neither taken nor refused.
 SILENT = """
@@ -49,3 +50,13 @@ def test_no_request_is_lost_while_replicas_that_do_not_answer_come_and_go(replic
             scale(replicas, count)
             time.sleep(3)
     assert clients.outcomes() == {}
+
+
+def test_a_replica_ends_only_when_nobody_sends_it_anything_more(replicas):
+    before = replicas.inspect("app")["RestartCount"]
+    with load(replicas.url) as clients:
+        # Its name stays, as for an nginx that has not heard.
+        replicas.compose("exec", "app", "python", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
+        time.sleep(8)
+    assert clients.outcomes() == {}
+    until(lambda: replicas.inspect("app")["RestartCount"] > before, "it has ended, and was started again")

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +21,8 @@ from tests.stack.waiting import until
 REGISTRY_IMAGE = "registry:3"
 REGISTRY = "registry:5000"
 PORT = 8080
+# A line of nginx's error log by way of the engine: the machine, when, what, with which replica.
+ERROR = r"@(\S+) +\| \S+ (\S+) \[error\] \S+ (?:\*\d+ )?(.+?)(?: while .*?)?(?:, client.*\"http://([^/\"]+).*)?$"
 
 
 class Cluster:
@@ -103,12 +107,15 @@ class Cluster:
         lines = self.manager("service", "ps", *options, "site_app").splitlines()
         return [node for node, state, *_ in map(str.split, lines) if state == "Running"]
 
-    def errors(self) -> str:
-        """Return what nginx has complained of lately, on all machines that are there."""
-        logs = ["docker", "-H", self.engines[0].host, "service", "logs", "--since", "3m", "site_nginx"]
-        command = ["timeout", "30", *logs]
-        said = subprocess.run(command, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT, check=False).stdout
-        return "\n".join(line for line in said.splitlines() if "[error]" in line)
+    def account(self) -> str:
+        """Return what has happened lately: where the app's replicas were, and how often nginx complained of which."""
+        states = "{{.Name}} {{.Node}} {{.Image}} {{.DesiredState}} {{.CurrentState}} {{.Error}}"
+        tasks = self.manager("service", "ps", "--format", states, "site_app")
+        # With a limit: the logs of a machine that is lost would be waited for.
+        logs = ["timeout", "30", "docker", "-H", self.engines[0].host, "service", "logs", "--since", "3m", "site_nginx"]
+        said = subprocess.run(logs, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT, check=False).stdout
+        complaints = Counter(re.findall(ERROR, said, re.MULTILINE))
+        return "\n".join([tasks, *(f"{' '.join(each)}: {count}" for each, count in sorted(complaints.items()))])
 
     def answers(self, engine: Engine) -> bool:
         """Tell whether the site is there, by way of this machine."""

@@ -67,4 +67,5 @@ def test_secrets_reach_the_app_and_a_change_of_them_is_an_update(cluster):
 
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
 def test_a_drill_keeps_its_goal(drill, cluster):
-    assert run(cluster, drill).complaints() == [], cluster.errors()
+    complaints = run(cluster, drill).complaints()
+    assert not complaints, f"{cluster.account()}\n{complaints}"
