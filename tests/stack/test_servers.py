@@ -10,7 +10,7 @@ import pytest
 
 from deploy.serve import BACKENDS
 from tests.stack.conftest import require
-from tests.stack.waiting import ROOT, free_port
+from tests.stack.waiting import ROOT
 
 BIN = f"{sys.prefix}/bin"
 
@@ -22,7 +22,7 @@ def test_a_server_that_is_told_to_end_while_it_imports_the_app_ends(backend, tmp
         shutil.copytree(ROOT / folder, tmp_path / folder)
     with (tmp_path / "app" / "wsgi.py").open("a") as module:
         module.write("import time\ntime.sleep(1)\n")
-    environ = {"PATH": f"{BIN}:{os.environ['PATH']}", "BACKEND": backend, "LISTEN": f"127.0.0.1:{free_port()}"}
+    environ = {"PATH": f"{BIN}:{os.environ['PATH']}", "BACKEND": backend, "LISTEN": f"unix:{tmp_path}/sock"}
     command = [sys.executable, "-m", "deploy.serve"]
     server = subprocess.Popen(
         command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
