@@ -107,8 +107,11 @@ def logs(container: Container) -> str:
 
 
 def workers(container: Container) -> set[str]:
-    """Return the processes whose parent is the container's first one: both servers' workers."""
-    lines = docker("top", container.identity, "-o", "pid,ppid").splitlines()[1:]
+    """Return the processes whose parent is the container's first one: those of both servers; none once it has ended."""
+    try:
+        lines = docker("top", container.identity, "-o", "pid,ppid").splitlines()[1:]
+    except Failure:
+        return set()
     return {pid for pid, parent in map(str.split, lines) if parent == str(container.process)}
 
 

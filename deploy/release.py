@@ -229,7 +229,7 @@ def bake(new: Container) -> None:
     """
     seen: set[str] = set()
     for _ in range(BAKE):
-        now, alive = inspect(new.identity), workers(new)
+        alive, now = workers(new), inspect(new.identity)  # in this order: where it ends in between, we are told so
         if (now.state, now.health, now.restarts) != ("running", "healthy", 0):
             raise Failure(f"{new.release} did not last: {describe(now)}")
         if seen - alive:

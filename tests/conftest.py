@@ -1,6 +1,7 @@
 """What every test shares: the last lines of a run say what it could not run, and in CI that is a failure."""
 
 import os
+import signal
 from collections.abc import Generator
 
 import hypothesis
@@ -13,6 +14,9 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 CI = os.environ.get("CI") == "true"
+
+# A shell's background job ignores Ctrl-C, and so would all that the tests start, and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
