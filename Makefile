@@ -125,10 +125,12 @@ lint: .venv/lint .venv/judges ## Run all linters; none may find anything
 	  echo "not run: docker build --check, for want of a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \
 	fi
 
+# With their extras: pip 23.0, which is Debian 12's, does not know that the coverage[toml] that a package asks for is the
+# coverage that is locked, takes the newest one there is, and then misses its hash.
 lock: .venv/test .venv/judges ## Write requirements/*.txt anew from pyproject.toml, and the lock of tests/judges
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
 	for group in $(notdir $(basename $(wildcard requirements/*.txt))); do \
-	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --upgrade \
 	    --custom-compile-command 'make lock' pyproject.toml --group $$group --output-file requirements/$$group.txt; \
 	done
 	.venv/bin/npm --prefix tests/judges update --package-lock-only
