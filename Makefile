@@ -35,7 +35,7 @@ doctor: ## Say whether this machine and the settings can run the site, and what 
 
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
-	@for need in nginx chromium lego pebble slowhttptest; do deploy/require.sh $$need || true; done
+	@for need in nginx chromium lego pebble slowhttptest wrk; do deploy/require.sh $$need || true; done
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/judges || true
 	@.venv/bin/pytest --numprocesses 3 --dist loadgroup --cov
 
@@ -111,7 +111,7 @@ lint: .venv/lint .venv/judges ## Run all linters; none may find anything
 	.venv/bin/node tests/judges/node_modules/.bin/stylelint --config tests/judges/stylelint.json 'app/static/*.css'
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
 	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
-	for settings in NGINX_TLS=off \
+	for settings in NGINX_TLS=off NGINX_UPSTREAM=replicas \
 	  "CLIENT_REQUESTS=9 ALLOWED_HOSTS=example.org TRUSTED_PROXIES=10.0.0.0/8 PROXY_PROTOCOL=on NGINX_TLS=on"; do \
 	  env $$settings nginx/control.sh configure .local/lint; \
 	  .venv/bin/gixy .local/lint/conf/nginx.conf; \

@@ -11,6 +11,7 @@ from app.settings import settings
 
 PREFIX = "/static/"
 MANIFEST = ".manifest.json"  # nginx serves nothing that begins with a dot
+ROOT = "root"  # files that nginx serves at /, by their own names
 
 
 class Asset(NamedTuple):

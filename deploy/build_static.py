@@ -18,14 +18,13 @@ from django.core.files.storage import FileSystemStorage
 from jinja2 import nodes
 from zopfli.gzip import compress
 
-from app.assets import MANIFEST, PREFIX, Asset, asset
+from app.assets import MANIFEST, PREFIX, ROOT, Asset, asset
 from app.page import TEMPLATES, environment
 from app.settings import Settings
 
 SOURCE = Settings().static_dir
-ROOT = "root"  # files that nginx serves at /, by their own names
 COMPRESSED_ALREADY = {".avif", ".gif", ".gz", ".jpeg", ".jpg", ".mp4", ".png", ".webm", ".webp", ".woff2"}
-EDITORS_LEFTOVERS = re.compile(r"(^|/)\.(?!well-known/)|~$|\.(bak|old|orig|rej|save|sw[a-p]|tmp)$")
+EDITORS_LEFTOVERS = re.compile(r"(^|/)(\.(?!well-known/)|#)|~$|\.(bak|old|orig|rej|save|sw[a-p]|tmp)$", re.IGNORECASE)
 
 
 class Storage(ManifestStaticFilesStorage):  # type: ignore[misc] # Django has no types
@@ -88,7 +87,7 @@ def names_in_templates() -> set[str]:
 
 def main() -> None:
     """Build, and exit with one sentence where a file that something names is not there."""
-    settings.configure()
+    settings.configure(STATIC_URL=PREFIX)
     try:
         manifest = build(SOURCE, Path(sys.argv[1]))
     except ValueError as error:

@@ -168,7 +168,8 @@ def go_live(here: Project, release: Release, old: Container | None) -> None:
     """Start the release beside the old one, watch it, and let it take over; raise Failure where it does not last."""
     begun = time.monotonic()
     say("checking its settings, importing its application, publishing its static files")
-    compose("run", "--rm", "--no-deps", "--no-TTY", "assets", release=release)
+    ahead = ["python", "-m", "deploy.assets", "--ahead"]
+    compose("run", "--rm", "--no-deps", "--no-TTY", "assets", *ahead, release=release)
     with removed_if_it_fails(here, old):
         new = start(here, release, old)
         wait_until_healthy(new)
@@ -179,7 +180,7 @@ def go_live(here: Project, release: Release, old: Container | None) -> None:
             say("promoting it")
             docker("exec", new.identity, "python", "-m", "deploy.live", "promote")
         record.write_live(release)
-    # Its own container becomes the new release's, as `docker compose up` or `start` would have it.
+    # Now also the files that are served at /, and by the container that `docker compose up` or `start` expects.
     compose("up", "--detach", "--no-build", "--no-deps", "assets", release=release)
     start_nginx(here, release)
     if old:

@@ -28,6 +28,7 @@ def test_a_request_is_one_line_with_all_that_is_to_know(stack, http):
     entry = logged(stack, answer)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", entry.pop("time"))
     assert re.fullmatch(r"\d+\.\d\d\d", entry.pop("upstream_seconds"))
+    assert entry.pop("upstream_status") == "200"
     assert isinstance(entry.pop("seconds"), float)
     assert re.fullmatch(r"127\.0\.0\.1|\d+\.\d+\.\d+\.1", entry.pop("client"))
     assert entry == {
@@ -100,6 +101,10 @@ def test_a_query_and_health_checks_are_not_logged(stack, http):
     last = [
         http.get(path, params={"token": "a-secret"})
         for path in ("/healthz", "/readyz", "/nginx-health", "/about", "/static/nope")
+    ]
+    # Of each of these nginx would have something to say in its error log, and quote the first line.
+    last += [http.post("/echo", params={"token": "a-secret"}, content=b"x" * size) for size in (100_000, 2_000_000)] + [
+        http.get("/static/", params={"token": "a-secret"})
     ]
     logged(stack, last[-1])
     log = stack.logs("nginx")

@@ -19,6 +19,12 @@ CLAIMS = {
     "X-Forwarded-Protocol": "https",
     "Forwarded": "for=203.0.113.7;proto=https;host=evil.example",
     "Proxy": "http://evil.example",
+    "X-Real-IP": "203.0.113.7",
+    "X-Forwarded-Scheme": "https",
+    "X-Forwarded-Server": "evil.example",
+    "X-Forwarded-User": "root",
+    "X-Forwarded-Email": "root@evil.example",
+    "X-Forwarded-Groups": "wheel",
 }
 
 
@@ -88,6 +94,12 @@ def test_a_trusted_proxy_is_believed(trusting):
     assert traits(seen(trusting.url, claims)) == (
         "203.0.113.7", "https", "evil.example:444", "evil.example", "444", "/environ", "/a"
     )  # fmt: skip
+
+
+def test_what_a_trusted_proxy_has_had_over_tls_is_asked_for_over_tls_only(trusting):
+    for scheme, expected in {"https": "max-age=63072000", "http": None}.items():
+        answer = httpx.get(trusting.url, headers={"X-Forwarded-Proto": scheme})
+        assert answer.headers.get("Strict-Transport-Security") == expected
 
 
 def test_a_trusted_proxy_that_says_nothing_of_the_host_hands_it_on(trusting, client):

@@ -45,8 +45,9 @@ def test_an_edit_is_served_and_a_failure_shows_its_traceback(dev):
     edit(dev, "app/templates/about.html", "Where to begin", "Where it ends")
     assert "Where it ends" in get("/about")
 
+    assert "/* edited */" not in get("/static/style.css")
     edit(dev, "app/static/style.css", ":root {", "/* edited */ :root {")
-    assert "/* edited */" in get("/static/style.css")
+    until(lambda: "/* edited */" in get("/static/style.css"), "the edited style is served", 3)
 
     edit(dev, "app/handlers/health.py", '{"status": "ok"}', '{"status": "edited"}')
     until(lambda: "edited" in get("/healthz"), "the edited handler answers")

@@ -13,6 +13,7 @@ import pytest
 from tests.stack.edge import edge
 from tests.stack.test_conformance import Answer
 from tests.stack.test_differential import ask, request
+from tests.stack.test_headers import ALWAYS
 from tests.stack.waiting import ROOT, until
 
 ERRORS = {
@@ -51,6 +52,7 @@ def assert_ours(where, sent, title, accept):
         assert (f"{status} {problem['title']}", problem["status"], problem["request_id"]) == (title, status, identifier)
         assert problem["detail"] != "This request could not be answered."
     assert re.fullmatch("[0-9a-f]{32}", identifier)
+    assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
     assert answer.headers["Retry-After"] == ("1" if status in (429, 503) else None)
     assert answer.headers["Cache-Control"] == "no-store"
 

@@ -14,7 +14,8 @@ MANIFEST = ".manifest.json"  # is there already
 HIDDEN = [
     ".env", ".htpasswd", ".git/config", "folder/.env", ".folder/plain.txt", "style.css~",
     "style.css.bak", "style.css.old", "style.css.orig", "style.css.rej", "style.css.save", ".style.css.swp",
-    "style.css.swo", "style.css.tmp", "folder/style.css~", "root/.env",
+    "style.css.swo", "style.css.tmp", "style.css.BAK", "#style.css#", "folder/.#style.css",
+    "folder/style.css~", "root/.env",
 ]  # fmt: skip
 # conf/nginx.conf lies beside static/ in the folder that nginx serves from, and plain.txt in it.
 WAYS_ROUND = [
@@ -24,7 +25,8 @@ WAYS_ROUND = [
     b"/static/%252e%252e%252fconf%252fnginx.conf", b"/static/..%c0%afconf/nginx.conf", b"/static/..;/conf/nginx.conf",
     b"/static/....//conf/nginx.conf", b"/static/x/../../conf/nginx.conf", b"/static../conf/nginx.conf",
     b"/static%2f..%2fconf/nginx.conf", b"/static//../conf/nginx.conf", b"/static/../../../../../../etc/passwd",
-    b"/conf/nginx.conf", b"/../conf/nginx.conf", b"/errors/error.html", b"/root/robots.txt", b"/static/plain.txt%00",
+    b"/conf/nginx.conf", b"/../conf/nginx.conf", b"/errors/error.html", b"/root/robots.txt",
+    b"/static/root/robots.txt", b"/static/root/", b"/static/plain.txt%00",
     b"/static/plain.txt%00.css", b"/x/../static/plain.txt", b"/x/%2e%2e/static/plain.txt", b"/./static/plain.txt",
     b"/static/plain.txt/", b"/static/plain.txt%2f", b"/static/", b"/static/folder/",
     b"/.well-known/acme-challenge/../../conf/nginx.conf", b"/.well-known/acme-challenge/..%2f..%2fconf/nginx.conf",
@@ -44,7 +46,7 @@ def in_static(stack, script):
 def littered(probe):
     """Return the stack, with all of them among its static files."""
     names = [VISIBLE, *HIDDEN]
-    in_static(probe, "".join(f'mkdir -p "$(dirname {name})" && echo a-secret >{name}\n' for name in names))
+    in_static(probe, "".join(f'mkdir -p "$(dirname "{name}")" && echo a-secret >"{name}"\n' for name in names))
     return probe
 
 
@@ -59,7 +61,7 @@ def test_a_file_of_no_such_name_is_served(littered):
 @pytest.mark.parametrize("name", [MANIFEST, *HIDDEN])
 def test_a_hidden_file_is_not_served(name, littered):
     encoded = "".join(f"%{byte:02x}" if byte != ord("/") else "/" for byte in name.encode())
-    for path in (name, encoded, encoded.upper(), name.upper(), f"{name}?a", f"{name}/"):
+    for path in (name.replace("#", "%23"), encoded, encoded.upper(), f"{encoded}?a", f"{encoded}/"):
         answer = get(littered, f"/static/{path}".encode())
         assert answer.status == 404
     if name.startswith("root/"):

@@ -2,6 +2,7 @@
 
 import signal
 
+import httpx
 import pytest
 
 from deploy.serve import BACKENDS
@@ -77,11 +78,14 @@ def test_a_release_is_removed_and_the_old_one_serves_on_if_it(fault, site):
     text, reason = BROKEN[fault]
     before, env = site.left(), site.env()
     site.change("app/wsgi.py", text)
+    site.change("app/static/root/robots.txt", "# of a release that is refused\n")
     try:
         with load(site.url) as clients:
             said = site.make(fails=True)
     finally:
         site.restore("app/wsgi.py")
+        site.restore("app/static/root/robots.txt")
+    assert "refused" not in httpx.get(f"{site.url}/robots.txt").text
     assert reason in said
     assert clients.outcomes() == {}
     assert (site.left(), site.env()) == (before, env)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import product
 from threading import Event
 from types import SimpleNamespace
 
@@ -112,6 +113,22 @@ def test_without_a_certificate_only_http_is_answered_and_sends_on(site):
     assert (page.status_code, page.headers["Location"]) == (308, f"https://127.0.0.1:{site.port}/about")
     assert health.status_code == 204
     assert "there is no certs/fullchain.pem yet: only HTTP is answered" in site.without_certificate_log
+
+
+def test_nginx_takes_every_variant_of_its_configuration(site):
+    variants = product(
+        ("NGINX_TLS=on", "NGINX_TLS=off"),
+        ("NGINX_UPSTREAM=socket", "NGINX_UPSTREAM=replicas"),
+        ("TRUSTED_PROXIES=10.0.0.0/8,::1", "TRUSTED_PROXIES=10.0.0.1 PROXY_PROTOCOL=on", ""),
+        ("ALLOWED_HOSTS=example.org,*.example.com CLIENT_REQUESTS=9", ""),
+    )
+    script = "".join(
+        f"env {' '.join(variant)} /srv/nginx/control.sh configure /run/nginx variant && "
+        f"nginx -t -q -p /run/nginx/ -c variant/nginx.conf -e stderr && echo taken\n"
+        for variant in variants
+    )
+    ended = site.stack.compose("run", "--rm", "--no-deps", "--no-TTY", "nginx", "sh", "-c", script)
+    assert ended.stdout == "taken\n" * 24, ended.stdout + ended.stderr
 
 
 def test_the_key_is_for_nginx_alone(site):

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from app.assets import MANIFEST, Asset
-from deploy.assets import KEPT, publish
+from deploy.assets import KEPT, publish, publish_ahead
 
 DAY = 86400
 
@@ -56,6 +56,32 @@ def test_files_are_kept_for_a_time_after_the_last_release_that_had_them_however_
     assert "a.css" in names(target)
     publish(two, target, now=2 * KEPT + 2 * DAY)
     assert names(target) == {MANIFEST, "root/robots.txt", "b.css", "b.css.gz"}
+
+
+def test_of_a_release_that_is_not_live_yet_nothing_is_seen_but_what_has_a_fingerprint(release, tmp_path):
+    target = tmp_path / "volume"
+    target.mkdir()
+    publish(release("one", a="a"), target, now=0)
+    before = (target / MANIFEST).read_text()
+    assert publish_ahead(release("refused", b="b"), target, now=DAY) == 2
+    assert {"b.css", "b.css.gz"} <= names(target)
+    assert (target / MANIFEST).read_text() == before
+    assert (target / "root" / "robots.txt").read_text() == "one"
+    # It is the live release's files that are kept when the next one comes, however long after.
+    publish(release("three", c="c"), target, now=2 * KEPT)
+    assert "a.css" in names(target)
+    assert "b.css" not in names(target)
+
+
+def test_at_the_root_is_only_what_this_release_has_there(release, tmp_path):
+    target = tmp_path / "volume"
+    target.mkdir()
+    one, two = release("one"), release("two")
+    (one / "root" / "robots.txt.gz").write_bytes(b"compressed")
+    (one / "root" / "favicon.ico").write_bytes(b"an icon")
+    publish(one, target, now=0)
+    publish(two, target, now=1)
+    assert names(target / "root") == {"robots.txt"}
 
 
 def test_what_an_interrupted_copy_has_left_is_removed_in_the_end(release, tmp_path):

@@ -13,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SOURCE = {
-    "style.css": '@import "fonts/fonts.css"; body { background: url(images/dot.png); } /* ' + "padding " * 50 + "*/",
+    "style.css": '@import "fonts/fonts.css"; body { background: url(images/dot.png); } p { background: url(/static/images/dot.png); } /* '
+    + "padding " * 50
+    + "*/",
     "fonts/fonts.css": "@font-face { src: url('a.woff2'); }",
     "fonts/a.woff2": "a font",
     "images/dot.png": "a picture",
@@ -24,6 +26,8 @@ SOURCE = {
     "root/.well-known/security.txt": "Expires: $EXPIRES\n",
     ".hidden": "nothing for anybody",
     "style.css.orig": "what a merge has left",
+    "style.css.BAK": "what an editor has left",
+    "#style.css#": "and another one",
 }
 
 
@@ -62,7 +66,7 @@ def served(built, entry):
 
 
 def test_every_file_has_its_fingerprint_in_its_name_and_in_the_manifest(built, manifest):
-    assert manifest.keys() == {name for name in SOURCE if not re.match(r"root/|\.hidden|.*\.orig", name)}
+    assert manifest.keys() == {name for name in SOURCE if not re.match(r"root/|\.hidden|.*\.orig|.*\.BAK|#", name)}
     for name, (url, integrity) in manifest.items():
         stem, dot, suffix = name.rpartition(".")
         assert re.fullmatch(rf"/static/{re.escape(stem)}\.[0-9a-f]{{12}}\{dot}{suffix}", url)
@@ -82,7 +86,7 @@ def test_references_in_css_in_modules_and_in_files_of_the_root_are_rewritten(bui
     text = {name: served(built, entry).read_text() for name, entry in manifest.items()}
     name = {key: entry[0].removeprefix("/static/") for key, entry in manifest.items()}
     assert name["fonts/fonts.css"] in text["style.css"]
-    assert name["images/dot.png"] in text["style.css"]
+    assert text["style.css"].count(name["images/dot.png"]) == 2
     assert name["fonts/a.woff2"].removeprefix("fonts/") in text["fonts/fonts.css"]
     assert name["modules/tell.js"] in text["app.js"]
     [icon] = json.loads((built / "root" / "site.webmanifest").read_text())["icons"]
