@@ -13,9 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SOURCE = {
-    "style.css": '@import "fonts/fonts.css"; body { background: url(images/dot.png); } p { background: url(/static/images/dot.png); } /* '
-    + "padding " * 50
-    + "*/",
+    "style.css": '@import "fonts/fonts.css"; body { background: url(images/dot.png); } '
+    "p { background: url(/static/images/dot.png); } /* " + "padding " * 50 + "*/",
     "fonts/fonts.css": "@font-face { src: url('a.woff2'); }",
     "fonts/a.woff2": "a font",
     "images/dot.png": "a picture",
