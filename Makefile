@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 # Here, too, .env is asked only for what the environment and the command line do not say.
-export BACKEND ?= $(shell sed -n 's/^BACKEND=//p' .env 2>/dev/null)
+export BACKEND ?= $(shell sed -n "s/^BACKEND=['\"]*\([a-z]*\).*/\1/p" .env 2>/dev/null)
 
 .PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
 

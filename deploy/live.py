@@ -1,11 +1,13 @@
 """The socket is the switch: every app container has a socket of its own, and nginx knows only live.sock, a link to one.
 
     python -m deploy.live check     the health check: do I serve? And where live.sock leads nowhere, make it mine
+    python -m deploy.live wait      until I am promoted, leave live.sock alone, even where it leads nowhere
     python -m deploy.live promote   make live.sock mine, whoever has it: a deploy's decision, never a health check's
     python -m deploy.live drain     wait until everything is accepted that was sent to me before
 
 A health check that took live.sock at its first success would let a release that dies a moment later take the site
-with it, and an old container that restarts in mid-deploy steal it back. So it takes what is nobody's, and only that.
+with it, and an old container that restarts in mid-deploy steal it back. So it takes what is nobody's, and only that,
+and not even that while a deploy is still watching it.
 
 The check also ends a server that hangs, which neither Compose nor the server itself would do. Busy is not hung: the
 check waits in the same queue as every request, and as long as nginx lets one wait. Where it gets no answer, nobody did.
@@ -23,6 +25,7 @@ from contextlib import suppress
 
 PATIENCE = 30.0  # seconds; as nginx's proxy_read_timeout
 UNIX = "unix:"
+WAITS = ".waits"  # behind the name of a socket: a mark beside it
 SERVED = "/tmp/has-served"  # noqa: S108 (this container's own, and empty at each start)
 
 
@@ -79,6 +82,8 @@ def promote(path: str) -> None:
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     os.symlink(name, temporary)
     os.replace(temporary, os.path.join(folder, "live.sock"))
+    with suppress(FileNotFoundError):
+        os.remove(path + WAITS)
 
 
 def end_this_container() -> None:
@@ -101,9 +106,12 @@ def end_this_container() -> None:
 def main() -> None:
     """Carry out the command line's word; exit 1 where this container does not serve."""
     word = sys.argv[1:]
-    if word not in (["check"], ["promote"], ["drain"]):
-        sys.exit("usage: python -m deploy.live check|promote|drain")
+    if word not in (["check"], ["wait"], ["promote"], ["drain"]):
+        sys.exit("usage: python -m deploy.live check|wait|promote|drain")
     mine = own_address(os.environ)
+    if word == ["wait"]:
+        with open(mine.removeprefix(UNIX) + WAITS, "w"):
+            return
     try:
         status = answer(mine)
     except TimeoutError:
@@ -120,7 +128,8 @@ def main() -> None:
         pass
     if mine.startswith(UNIX):  # on TCP nginx finds the replicas by name, and nothing is switched
         path = mine.removeprefix(UNIX)
-        if word == ["promote"] or is_nobodys(os.path.join(os.path.dirname(path), "live.sock")):
+        live = os.path.join(os.path.dirname(path), "live.sock")
+        if word == ["promote"] or (is_nobodys(live) and not os.path.exists(path + WAITS)):
             promote(path)
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,9 +59,9 @@ def main() -> None:
 def deploy(here: Project) -> None:
     """Build a release, and make it live."""
     with alone():
-        old = clean_up(here)
+        clean_up(here)
         try:
-            go_live(here, build(here), old)
+            go_live(here, build(here))
         finally:
             remove_unfinished(here)
 
@@ -69,17 +69,18 @@ def deploy(here: Project) -> None:
 def rollback(here: Project) -> None:
     """Make live, from its image, the release that was live before this one, or that RELEASE names."""
     with alone():
-        old = clean_up(here)
+        clean_up(here)
         wanted = os.environ.get("RELEASE")
         kept = [each for each in record.releases()[:-1] if wanted in (None, "", each.name) and image(here.image(each))]
         if not kept:
             raise Failure(f"no earlier release{f' {wanted}' if wanted else ''} is kept: see `make releases`")
-        go_live(here, kept[-1], old)
+        go_live(here, kept[-1])
 
 
 def list_releases(here: Project) -> None:
     """Print the releases that `make rollback` can return to, the latest last, and mark the one that is live."""
     live = find_live(containers(here, "app"))
+    live = live if live and live.state == "running" else None
     for release in record.releases():
         gone = "" if image(here.image(release)) else "  (its image has been removed)"
         print(f"{'*' if live and live.release == release else ' '} {release}{gone}")
@@ -98,20 +99,19 @@ def alone() -> Generator[None]:
         yield
 
 
-def clean_up(here: Project) -> Container | None:
-    """Return the container that is live, or None; remove what an interrupted deploy has left beside it."""
+def clean_up(here: Project) -> None:
+    """Write down what is live, where an interrupted deploy has not, and remove what it has left beside that."""
     everyone = containers(here, "app")
     live = find_live(everyone)
     for other in everyone:
         if other is not live:
             say(f"an earlier deploy was interrupted: removing its {other.release}")
             retire(other)
-    if live and len(everyone) > 1:
+    if live and live.release in record.unfinished():
         record.write_live(live.release)
     for left in containers(here, "assets", one_off=True):
         docker("rm", "--force", left.identity)
     remove_unfinished(here)
-    return live
 
 
 def find_live(everyone: list[Container]) -> Container | None:
@@ -130,12 +130,14 @@ def build(here: Project) -> Release:
     candidate = Release("candidate", here.backend)
     for name in [wanted] if wanted else names():
         release = Release(name, here.backend)
-        record.write_unfinished(candidate, release)
+        record.write_unfinished(candidate)
         say(f"building {release}")
         compose("build", "--build-arg", f"RELEASE={name}", "app", release=candidate, is_shown=True)
         built = image(here.image(candidate))
-        if image(here.image(release)) in ("", built):
-            docker("tag", built, here.image(release))
+        if (taken := image(here.image(release))) in ("", built):
+            if not taken:
+                record.write_unfinished(candidate, release)
+                docker("tag", built, here.image(release))
             return release
     raise Failure(f"RELEASE is {wanted!r}: an image has that name already, built from something else; choose another")
 
@@ -164,22 +166,30 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def go_live(here: Project, release: Release, old: Container | None) -> None:
+def go_live(here: Project, release: Release) -> None:
     """Start the release beside the old one, watch it, and let it take over; raise Failure where it does not last."""
     begun = time.monotonic()
+    old = find_live(before := containers(here, "app"))
+    if old and old.state in ("created", "exited", "dead"):  # to scale the service would start it, too
+        say(f"{old.release} does not run: removing its container")
+        docker("rm", "--force", old.identity)
+        old, before = None, []
     say("checking its settings, importing its application, publishing its static files")
     ahead = ["python", "-m", "deploy.assets", "--ahead"]
     compose("run", "--rm", "--no-deps", "--no-TTY", "assets", *ahead, release=release)
-    with removed_if_it_fails(here, old):
-        new = start(here, release, old)
+    with removed_if_it_fails(here, before):
+        new = start(here, release, before)
         wait_until_healthy(new)
         say(f"healthy; watching it for {BAKE} seconds")
         bake(new)
     with uninterrupted():
-        with removed_if_it_fails(here, old):
+        with removed_if_it_fails(here, before):
             say("promoting it")
             docker("exec", new.identity, "python", "-m", "deploy.live", "promote")
         record.write_live(release)
+        docker("update", "--restart", "unless-stopped", new.identity)
+        if old:
+            docker("update", "--restart", "no", old.identity)
     # Now also the files that are served at /, and by the container that `docker compose up` or `start` expects.
     compose("up", "--detach", "--no-build", "--no-deps", "assets", release=release)
     start_nginx(here, release)
@@ -192,26 +202,44 @@ def go_live(here: Project, release: Release, old: Container | None) -> None:
 
 
 @contextmanager
-def removed_if_it_fails(here: Project, old: Container | None) -> Generator[None]:
-    """Remove every container but the old one, after its last lines, where the block fails or is interrupted."""
+def removed_if_it_fails(here: Project, before: list[Container]) -> Generator[None]:
+    """Remove the new container, after its last lines, where the block fails or is interrupted; none of `before`."""
     try:
         yield
     except BaseException:
-        for failed in containers(here, "app"):
-            if not old or failed.identity != old.identity:
-                say(f"the last lines of {failed.release}, which is removed:\n{logs(failed)}")
-                docker("rm", "--force", failed.identity)
-        if old and inspect(old.identity).state == "running":
-            remove_sockets(here, old)
+        for failed in added(here, before):
+            say(f"the last lines of {failed.release}, which is removed:\n{logs(failed)}")
+            docker("rm", "--force", failed.identity)
+        for old in before:
+            if inspect(old.identity).state == "running":
+                remove_sockets(here, old)
         raise
 
 
-def start(here: Project, release: Release, old: Container | None) -> Container:
-    """Start the release, beside the old one where there is one, and return its container."""
-    say("starting it beside the old one" if old else "starting it")
-    beside = ["--no-deps", "--no-recreate", "--scale", "app=2"] if old else []
-    compose("up", "--detach", "--no-build", *beside, "app", release=release)
-    [new] = [each for each in containers(here, "app") if not old or each.identity != old.identity]
+def added(here: Project, before: list[Container]) -> list[Container]:
+    """Return the app's containers that were not there before."""
+    known = {each.identity for each in before}
+    return [each for each in containers(here, "app") if each.identity not in known]
+
+
+def start(here: Project, release: Release, before: list[Container]) -> Container:
+    """Start the release, beside the old one where there is one, and return its container.
+
+    Until it is promoted it does not take live.sock, whatever becomes of the old one, and does not come back where the
+    engine or the machine is restarted.
+    """
+    say("starting it beside the old one" if before else "starting it")
+    scale = ["--no-recreate", "--scale", f"app={len(before) + 1}"]
+    compose("up", "--detach", "--no-build", "--no-deps", *scale, "app", release=release)
+    match added(here, before):
+        case [new]:
+            pass
+        case others:
+            raise Failure(f"{len(others)} containers have come, and not one: somebody else is at work on this project")
+    if before:
+        docker("update", "--restart", "no", new.identity)
+        with suppress(Failure):  # it has ended already, and whoever watches it will say so
+            docker("exec", new.identity, "python", "-m", "deploy.live", "wait")
     return new
 
 
@@ -263,7 +291,7 @@ def start_nginx(here: Project, release: Release) -> None:
 
 def retire(container: Container) -> None:
     """Stop and remove a container that is not live; what was sent to it while it was, is answered."""
-    if container.state == "running":
+    if inspect(container.identity).state == "running":
         try:
             docker("exec", container.identity, "python", "-m", "deploy.live", "drain")
         except Failure as failure:
@@ -283,9 +311,14 @@ def remove_sockets(here: Project, running: Container) -> None:
 def prune(here: Project) -> None:
     """Remove the images of releases that are too old to be returned to; nobody else's."""
     everyone = record.releases()
-    for old in everyone[:-KEPT]:
-        remove_image(here, old)
-    record.write_releases(everyone[-KEPT:])
+    kept = everyone[-KEPT:]
+    for old in reversed(everyone[:-KEPT]):
+        try:
+            remove_image(here, old)
+        except Failure as failure:  # a container has it, of somebody else's
+            say(f"{old} is kept: {failure}")
+            kept.insert(0, old)
+    record.write_releases(kept)
 
 
 def remove_unfinished(here: Project) -> None:

@@ -52,6 +52,7 @@ def test_a_deploy_a_switch_and_a_rollback_lose_no_request(site):
     assert len(clients.answers) > 100
     assert clients.outcomes() == {}
     assert site.inspect("nginx")["Id"] == nginx
+    assert site.inspect("app")["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
     assert site.make("releases").splitlines() == [
         f"  two on {other(site.backend)}",
         f"  two on {site.backend}",
@@ -112,6 +113,24 @@ def test_a_name_that_is_taken_is_refused_and_its_image_kept(site):
     assert docker("image", "inspect", f"{site.project}-app:one-{site.backend}", "--format", "{{.Id}}").strip() == before
 
 
+def test_an_image_that_no_deploy_has_made_is_kept_where_a_release_would_be_called_so(site):
+    taken = f"{site.project}-app:taken-{site.backend}"
+    docker("tag", f"{site.project}-app:one-{site.backend}", taken)
+    site.change("app/wsgi.py", "\n# another\n")
+    try:
+        assert "RELEASE is 'taken': an image has that name already" in site.make(fails=True, RELEASE="taken")
+    finally:
+        site.restore("app/wsgi.py")
+        docker("image", "rm", taken)  # which fails where it is gone
+
+
+def test_a_deploy_of_a_site_that_was_stopped_starts_the_new_release_alone(site):
+    site.stop_app()
+    assert "does not run" in site.make(RELEASE="after-a-stop")
+    assert site.version()["release"] == "after-a-stop"
+    assert len(site.left()["containers"]) == 1
+
+
 def test_of_two_deploys_at_once_the_second_says_so_and_stops(site):
     first = site.begin()
     assert "building" in first.stdout.readline()
@@ -146,8 +165,26 @@ def test_images_that_are_too_old_are_removed_and_nobody_elses(site):
     for tag in [*old, "yours"]:
         docker("tag", f"{site.project}-app:{live}", f"{site.project}-app:{tag}")
     (site.root / ".releases").write_text("\n".join([*old, live]))
+    yours = docker("create", f"{site.project}-app:{old[0]}").strip()
+    assert f"old1 on {site.backend} is kept: " in site.make(RELEASE="newer")
+    docker("rm", yours)
     site.make(RELEASE="newest")
-    kept = [*old[1:], live, f"newest-{site.backend}"]
+    kept = [*old[2:], live, f"newer-{site.backend}", f"newest-{site.backend}"]
     assert (site.root / ".releases").read_text().split() == kept
     assert {*kept, "yours"} <= site.left()["images"]
     assert old[0] not in site.left()["images"]
+
+
+def test_a_first_deploy_that_fails_leaves_nothing_and_the_next_may_have_its_name(tmp_path):
+    require("docker", BACKENDS[0])
+    site = Site(BACKENDS[0], "-first", tmp_path)
+    try:
+        site.change("app/wsgi.py", later("os._exit(1)"))
+        assert "the last lines of" in site.make(fails=True, RELEASE="one")
+        assert site.containers("app", one_off=False) == set()
+        assert docker("image", "ls", "--quiet", f"{site.project}-app") == ""
+        site.restore("app/wsgi.py")
+        site.make(RELEASE="one")
+        assert site.version()["release"] == "one"
+    finally:
+        site.down()

@@ -76,6 +76,17 @@ def test_a_check_leaves_the_living_alone_and_a_promotion_does_not(folder, monkey
         assert is_live(folder) == "mine.sock"
 
 
+def test_one_that_a_deploy_watches_takes_nothing_until_it_is_promoted(folder, monkeypatch):
+    (folder / "live.sock").symlink_to("gone.sock")
+    with server(folder / "mine.sock"):
+        run("wait", monkeypatch)
+        run("check", monkeypatch)
+        assert is_live(folder) == "gone.sock"
+        run("promote", monkeypatch)
+        assert is_live(folder) == "mine.sock"
+        assert {path.name for path in folder.iterdir()} == {"live.sock", "mine.sock"}
+
+
 def test_one_that_is_too_busy_to_answer_is_not_dead(folder, monkeypatch):
     (folder / "live.sock").symlink_to("busy.sock")
     with server(folder / "mine.sock"), server(folder / "busy.sock", answer=None):
