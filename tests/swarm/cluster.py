@@ -21,8 +21,8 @@ from tests.stack.waiting import until
 REGISTRY_IMAGE = "registry:3"
 REGISTRY = "registry:5000"
 PORT = 8080
-# A line of nginx's error log by way of the engine: the machine, when, what, with which replica.
-ERROR = r"@(\S+) +\| \S+ (\S+) \[error\] \S+ (?:\*\d+ )?(.+?)(?: while .*?)?(?:, client.*\"http://([^/\"]+).*)?$"
+# Of a line of nginx's access log by way of the engine: the machine, when, the answer, and that of each replica asked.
+FAILED = r'@(\S+) +\| .*"time":"([^"]+)".*"status":(5\d\d),.*"upstream_status":"([^"]+)"'
 
 
 class Cluster:
@@ -108,13 +108,13 @@ class Cluster:
         return [node for node, state, *_ in map(str.split, lines) if state == "Running"]
 
     def account(self) -> str:
-        """Return what has happened lately: where the app's replicas were, and how often nginx complained of which."""
+        """Return what has happened lately: where the app's replicas were, and what nginx has had from them that failed."""
         states = "{{.Name}} {{.Node}} {{.Image}} {{.DesiredState}} {{.CurrentState}} {{.Error}}"
         tasks = self.manager("service", "ps", "--format", states, "site_app")
         # With a limit: the logs of a machine that is lost would be waited for.
         logs = ["timeout", "30", "docker", "-H", self.engines[0].host, "service", "logs", "--since", "3m", "site_nginx"]
         said = subprocess.run(logs, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT, check=False).stdout
-        complaints = Counter(re.findall(ERROR, said, re.MULTILINE))
+        complaints = Counter(re.findall(FAILED, said))
         return "\n".join([tasks, *(f"{' '.join(each)}: {count}" for each, count in sorted(complaints.items()))])
 
     def answers(self, engine: Engine) -> bool:
