@@ -108,7 +108,7 @@ class Cluster:
         return [node for node, state, *_ in map(str.split, lines) if state == "Running"]
 
     def account(self) -> str:
-        """Return what has happened lately: where the app's replicas were, and what nginx has had from them that failed."""
+        """Return what has happened lately: where the replicas were, and what nginx has had from them that failed."""
         states = "{{.Name}} {{.Node}} {{.Image}} {{.DesiredState}} {{.CurrentState}} {{.Error}}"
         tasks = self.manager("service", "ps", "--format", states, "site_app")
         # With a limit: the logs of a machine that is lost would be waited for.
