@@ -180,6 +180,13 @@ def test_https_is_answered_in_both_versions_of_http_with_hsts(http2, version, si
             assert response.headers.get_list("Strict-Transport-Security") == [YEARS_2]
 
 
+def test_what_is_short_enough_for_nginx_when_it_is_compressed_the_app_takes(site):
+    with client(site, http2=True) as http:
+        long = "a" * 12_000
+        assert get(http, "/about", headers={"Cookie": long}).status_code == 200
+        assert get(http, f"/about?{long}").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/.env", "/static/nope"])
 def test_an_error_of_nginx_looks_the_same_over_tls(path, site):
     with client(site) as http:
