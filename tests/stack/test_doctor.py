@@ -79,6 +79,32 @@ def test_a_port_that_is_taken_is_found(site):
     assert "set HTTP_BIND or HTTP_PORT to another" in said
 
 
+@pytest.fixture
+def nginx(site):
+    """Return a site of which nginx runs, without an app."""
+    site.compose("up", "--detach", "--build", "--no-deps", "nginx")
+    yield site
+    site.down()
+
+
+def test_while_the_site_runs_its_own_port_is_well_and_one_that_another_program_has_is_not(nginx):
+    own = nginx.environ["HTTP_PORT"]
+    assert f"  ok  port {own} of 127.0.0.1 is the running site's\n" in nginx.make("doctor")
+    assert f"  ok  port {own} of 0.0.0.0 is the running site's\n" in nginx.make("doctor", HTTP_BIND="0.0.0.0")
+    with socket.create_server(("127.0.0.1", free_port())) as listener:
+        other = listener.getsockname()[1]
+        assert f"FAIL  port {other} of " in nginx.make("doctor", fails=True, HTTP_PORT=str(other))
+
+
+def test_with_tls_its_port_is_looked_at_too(site):
+    with socket.create_server(("127.0.0.1", free_port())) as listener:
+        port = str(listener.getsockname()[1])
+        files = {"COMPOSE_FILE": "docker-compose.yml:deploy/tls.yml", "HTTPS_PORT": port}
+        said = site.make("doctor", fails=True, **files)
+    assert f"FAIL  port {port} of " in said
+    assert "set HTTP_BIND or HTTPS_PORT to another" in said
+
+
 def test_an_engine_that_does_not_answer_is_one_sentence(site):
     said = site.make("doctor", fails=True, DOCKER_HOST="unix:///nowhere.sock")
     assert said.splitlines()[0].startswith("FAIL  ")
