@@ -56,6 +56,7 @@ def findings() -> Iterator[Finding]:
     """Look at everything, in the order in which one thing depends on another; what to make of it is said below."""
     # Not `--format json`: who has too old a client is told so, and old ones print that word.
     info: dict[str, Any] = json.loads(docker("info", "--format", "{{json .}}"))
+    now = datetime.now(UTC)
     if errors := info.get("ServerErrors"):
         raise Failure(f"no Docker Engine answers: {errors[0]}")
     yield version("Docker Engine", info["ServerVersion"], ENGINE)
@@ -64,14 +65,15 @@ def findings() -> Iterator[Finding]:
         services: dict[str, Any] = json.loads(docker("compose", "config", "--format", "json"))["services"]
     except Failure as failure:
         # These it reads itself, and does not always name.
-        names = "HTTP_BIND, HTTP_PORT, HTTPS_PORT, APP_CPUS, APP_MEMORY or COMPOSE_FILE"
-        yield Finding(is_well=False, what=" ".join(str(failure).split()), remedy=f"correct {names}, or that file")
+        names = "HTTP_BIND, HTTP_PORT, HTTPS_PORT, LOCUST_PORT, APP_CPUS, APP_MEMORY, COMPOSE_FILE"
+        remedy = f"correct what it names: one of {names}, or a file of those"
+        yield Finding(is_well=False, what=" ".join(str(failure).split()), remedy=remedy)
         return
     yield from limits(info)
     yield memory(info, services)
     yield disk(*free_disk(Path(info["DockerRootDir"])))
     engine = datetime.fromisoformat(re.sub(r"\.\d+", "", info["SystemTime"]))
-    yield clock((engine - datetime.now(UTC)).total_seconds(), is_synchronised())
+    yield clock((engine - now).total_seconds(), is_synchronised())
     ours, is_rootless = set(published()), "name=rootless" in (info.get("SecurityOptions") or [])
     for port in services["nginx"].get("ports", []):
         address, number = port.get("host_ip", "0.0.0.0"), port.get("published", "")  # noqa: S104 (Docker's own default)

@@ -32,9 +32,10 @@ WRONG = {
     "LOG_LEVEL": ("loud", "LOG_LEVEL is 'loud': it must be ", "correct it, or unset it"),
     "RELEASE": ("a:b", "RELEASE is 'a:b': it must be ", "correct it, or unset it"),
     # Compose refuses these, and does not always name them.
-    "APP_CPUS": ("many", "docker compose config .*many", "correct HTTP_BIND, HTTP_PORT, "),
-    "HTTP_BIND": ("here", "docker compose config .*here", "correct HTTP_BIND, HTTP_PORT, "),
-    "HTTP_PORT": ("http", "docker compose config .*http", "correct HTTP_BIND, HTTP_PORT, "),
+    "APP_CPUS": ("many", "docker compose config .*many", "correct what it names: "),
+    "HTTP_BIND": ("here", "docker compose config .*here", "correct what it names: "),
+    "HTTP_PORT": ("http", "docker compose config .*http", "correct what it names: "),
+    "LOCUST_PORT": ("locust", "docker compose config .*locust", "correct what it names: "),
 }
 
 

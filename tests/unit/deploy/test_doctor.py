@@ -188,7 +188,7 @@ REFUSED = {
     "TRUSTED_PROXIES": "me",
     "PROXY_PROTOCOL": "yes",
 }
-# Compose refuses them (tests/stack); or who reads them, which is not the site.
+# Compose refuses them (tests/stack), or whoever reads them does: the load test, a swarm.
 ELSEWHERE = r"HTTP_BIND|HTTPS_PORT|APP_MEMORY|REGISTRY|REPLICAS|LOCUST_\w+"
 
 
