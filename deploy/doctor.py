@@ -3,6 +3,7 @@
 It looks at what Compose makes of its files, .env and the environment, so at what an overlay or a fork has changed, too.
 """
 
+import errno
 import json
 import os
 import re
@@ -17,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from deploy import agreement
-from deploy.compose import Container, Failure, containers, docker, project
+from deploy.agreement import PORTS
+from deploy.compose import Failure, containers, docker, project
 
 ENGINE, COMPOSE = (25, 0), (2, 24, 4)
 DISK = 2 * 1024**3  # bytes, for the images of a few releases
 CLOCK = 5  # seconds
+EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 (the addresses that stand for all)
 
 
 @dataclass(frozen=True)
@@ -50,21 +53,93 @@ def main() -> None:
 
 
 def findings() -> Iterator[Finding]:
-    """Look at everything, in the order in which one thing depends on another."""
-    info: dict[str, Any] = json.loads(docker("info", "--format", "json"))
+    """Look at everything, in the order in which one thing depends on another; what to make of it is said below."""
+    # Not `--format json`: who has too old a client is told so, and old ones print that word.
+    info: dict[str, Any] = json.loads(docker("info", "--format", "{{json .}}"))
+    now = datetime.now(UTC)
     if errors := info.get("ServerErrors"):
         raise Failure(f"no Docker Engine answers: {errors[0]}")
     yield version("Docker Engine", info["ServerVersion"], ENGINE)
     yield version("Docker Compose", docker("compose", "version", "--short"), COMPOSE)
-    config: dict[str, Any] = json.loads(docker("compose", "config", "--format", "json"))
-    services: dict[str, Any] = config["services"]
+    try:
+        services: dict[str, Any] = json.loads(docker("compose", "config", "--format", "json"))["services"]
+    except Failure as failure:
+        # These it reads itself, and does not always name.
+        names = "HTTP_BIND, HTTP_PORT, HTTPS_PORT, LOCUST_PORT, APP_CPUS, APP_MEMORY, COMPOSE_FILE"
+        remedy = f"correct what it names: one of {names}, or a file of those"
+        yield Finding(is_well=False, what=" ".join(str(failure).split()), remedy=remedy)
+        return
     yield from limits(info)
     yield memory(info, services)
-    yield disk(Path(info["DockerRootDir"]))
-    yield clock(datetime.fromisoformat(re.sub(r"\.\d+", "", info["SystemTime"])))
+    yield disk(*free_disk(Path(info["DockerRootDir"])))
+    engine = datetime.fromisoformat(re.sub(r"\.\d+", "", info["SystemTime"]))
+    yield clock((engine - now).total_seconds(), is_synchronised())
+    ours, is_rootless = set(published()), "name=rootless" in (info.get("SecurityOptions") or [])
     for port in services["nginx"].get("ports", []):
-        yield port_is_free(port.get("host_ip", "0.0.0.0"), int(port["published"]), containers(project(), "nginx"))  # noqa: S104
-    yield from pairs(services)
+        address, number = port.get("host_ip", "0.0.0.0"), port.get("published", "")  # noqa: S104 (Docker's own default)
+        if number.isdecimal():
+            obstacle = obstacle_to(address, int(number), is_rootless=is_rootless)
+            yield site_port(PORTS.get(port["target"], "ports"), address, int(number), ours, obstacle)
+    yield from settings(services, info)
+
+
+# --- Looking ----------------------------------------------------------------------------------------------------------
+
+
+def free_disk(folder: Path) -> tuple[Path, int]:
+    """Return the folder and how much of its disk is free; the working folder's where we cannot see the engine's."""
+    try:
+        return folder, shutil.disk_usage(folder).free
+    except OSError:
+        return Path(), shutil.disk_usage(Path()).free
+
+
+def is_synchronised() -> str:
+    """Return whether something sets this machine's clock, yes or no; or that it is unknown."""
+    command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
+    if not shutil.which(command[0]):
+        return "unknown"
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def published() -> Iterator[tuple[str, int]]:
+    """Yield the addresses and ports that the running site has."""
+    for container in containers(project(), "nginx"):
+        if container.state == "running":
+            [it] = json.loads(docker("container", "inspect", container.identity))
+            ports: dict[str, list[dict[str, str]] | None] = it["NetworkSettings"]["Ports"]
+            for bound in ports.values():
+                yield from ((each["HostIp"], int(each["HostPort"])) for each in bound or [])
+
+
+def obstacle_to(address: str, port: int, *, is_rootless: bool) -> str:
+    """Return why the engine cannot have the port, or nothing.
+
+    What we may not have, the engine may, which is root unless it is a rootless one: then whether somebody answers there
+    has to do.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.create_server((address, port), family=family).close()
+    except PermissionError:
+        if is_rootless:
+            return os.strerror(errno.EACCES)
+        return os.strerror(errno.EADDRINUSE) if answers(address, port) else ""
+    except OSError as error:
+        return (error.strerror or str(error)).partition(" (")[0]
+    return ""
+
+
+def answers(address: str, port: int) -> bool:
+    """Tell whether somebody takes connections there."""
+    try:
+        socket.create_connection((address, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+# --- Judging ----------------------------------------------------------------------------------------------------------
 
 
 def version(name: str, text: str, least: tuple[int, ...]) -> Finding:
@@ -97,47 +172,39 @@ def mib(size: float) -> str:
     return f"{size / 1024**2:.0f} MiB"
 
 
-def disk(folder: Path) -> Finding:
-    """Look at the room for images; in the working folder where the engine is on another machine."""
-    folder = folder if folder.exists() else Path()
-    free = shutil.disk_usage(folder).free
-    return Finding(
-        free >= DISK, f"{mib(free)} of disk are free in {folder}", f"make room for {mib(DISK)}: docker image prune"
-    )
+def disk(folder: Path, free: int) -> Finding:
+    """Look at the room for images."""
+    what = f"{mib(free)} of disk are free in {folder}"
+    return Finding(free >= DISK, what, f"make room for {mib(DISK)}: docker image prune")
 
 
-def clock(engine: datetime) -> Finding:
+def clock(apart: float, is_set: str) -> Finding:
     """Look at the clock, by which a browser's caches and certificates go."""
-    apart = abs((datetime.now(UTC) - engine).total_seconds())
-    command = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
-    told = (
-        subprocess.run(command, capture_output=True, text=True, check=False).stdout if shutil.which(command[0]) else ""
-    )
-    what = f"the engine's clock is {apart:.0f} s from this one's; set by another: {told.strip() or 'unknown'}"
-    return Finding(apart <= CLOCK and told.strip() != "no", what, "let systemd-timesyncd or chrony set the clock")
+    what = f"the engine's clock is {abs(apart):.0f} s from this one's; set by another: {is_set}"
+    return Finding(abs(apart) <= CLOCK and is_set != "no", what, "let systemd-timesyncd or chrony set the clock")
 
 
-def port_is_free(address: str, port: int, nginx: list[Container]) -> Finding:
+def site_port(setting: str, address: str, port: int, ours: set[tuple[str, int]], obstacle: str) -> Finding:
     """Look at whether the site's port can be had, or is its own already."""
     name = f"port {port} of {address}"
-    if any(each.state == "running" for each in nginx):
+    if any(port == number and (address == at or {address, at} & EVERYWHERE) for at, number in ours):
         return Finding(is_well=True, what=f"{name} is the running site's")
-    try:
-        socket.create_server((address, port)).close()
-    except OSError as error:
-        return Finding(is_well=False, what=f"{name}: {error.strerror}", remedy="set HTTP_BIND or HTTP_PORT to another")
-    return Finding(is_well=True, what=f"{name} is free")
+    return Finding(not obstacle, f"{name}: {obstacle or 'it is free'}", f"set HTTP_BIND or {setting} to another")
 
 
-def pairs(services: dict[str, Any]) -> Iterator[Finding]:
-    """Look at the pairs of settings that can contradict each other."""
-    values = agreement.values(services)
-    wrong = [(less, more) for less, more in agreement.NOT_LARGER if values[less] > values[more]]
-    for less, more in wrong:
-        what = f"{less} is {values[less]:g}, and {more} is {values[more]:g}"
-        yield Finding(is_well=False, what=what, remedy=f"raise {more}, or lower {less}")
+def settings(services: dict[str, Any], info: dict[str, Any]) -> Iterator[Finding]:
+    """Look at each setting, and where all can be, at those that can contradict each other."""
+    refused = list(agreement.refusals(services))
+    for sentence in refused:
+        yield Finding(is_well=False, what=sentence, remedy="correct it, or unset it: .env.example says what it is")
+    if refused:
+        return
+    yield Finding(is_well=True, what="every setting has a value that is allowed")
+    wrong = list(agreement.contradictions(agreement.values(services, info["NCPU"], info["MemTotal"])))
+    for what, remedy in wrong:
+        yield Finding(is_well=False, what=what, remedy=remedy)
     if not wrong:
-        yield Finding(is_well=True, what=f"{len(agreement.NOT_LARGER)} pairs of timeouts and sizes agree")
+        yield Finding(is_well=True, what=f"{sum(map(len, agreement.PAIRS.values()))} pairs of timeouts and sizes agree")
 
 
 if __name__ == "__main__":

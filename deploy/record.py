@@ -5,10 +5,11 @@ Both files are replaced at once: whoever reads them, even after a power cut, fin
 
 import os
 import re
-import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_IMODE
 
 ENV = Path(".env")
 RELEASES = Path(".releases")
@@ -52,16 +53,29 @@ def with_settings(text: str, **settings: str) -> str:
 
 
 def replace(path: Path, text: str) -> None:
-    """Give the file this text, at once and for good, with the permissions that it had."""
+    """Give the file this text, at once and for good, with the owner, as far as we may, and the permissions that it had.
+
+    Nobody else can read the new one before it has them: .env holds what the app knows and nobody else may.
+    """
     path = path.resolve()  # a link stays one
     temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)  # what a run has left that was killed
+    temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
     with temporary.open("w") as file:
+        if path.exists():
+            keep_owner(path.stat(), file.fileno())
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    if path.exists():
-        shutil.copymode(path, temporary)
     temporary.replace(path)
+
+
+def keep_owner(before: os.stat_result, file: int) -> None:
+    """Give an open file the owner, the group and the permissions of another; only root may choose the owner."""
+    for owner in ((-1, before.st_gid), (before.st_uid, -1)):
+        with suppress(PermissionError):
+            os.fchown(file, *owner)
+    os.fchmod(file, S_IMODE(before.st_mode))
 
 
 def releases() -> list[Release]:

@@ -1,5 +1,6 @@
 """What is live and what can be returned to: .env and .releases."""
 
+import os
 import stat
 
 import pytest
@@ -53,6 +54,44 @@ def test_env_keeps_its_permissions_and_stays_a_link(tmp_path):
     assert record.ENV.is_symlink()
     assert (tmp_path / "elsewhere").read_text() == "A=b\nBACKEND=uwsgi\nRELEASE=2\n"
     assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o600
+
+
+@pytest.fixture
+def when_written(monkeypatch):
+    """Return what files are like, as os.stat says it, at the moments when they have got their text."""
+    found = []
+    monkeypatch.setattr(os, "fsync", lambda file: found.append(os.fstat(file)))
+    return found
+
+
+def test_env_is_never_readable_by_others_while_it_is_replaced(when_written):
+    record.ENV.write_text("SECRET=1\n")
+    record.ENV.chmod(0o600)
+    # What a run that was killed has left.
+    record.ENV.with_name(".env.new").write_text("")
+    record.ENV.with_name(".env.new").chmod(0o644)
+    record.write_live(TWO)
+    assert stat.S_IMODE(when_written[0].st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_what_root_replaces_stays_its_owners(when_written):
+    record.ENV.write_text("A=b\n")
+    os.chown(record.ENV, 1234, 2345)
+    record.write_live(TWO)
+    for found in (when_written[0], record.ENV.stat()):
+        assert (found.st_uid, found.st_gid) == (1234, 2345)
+
+
+def test_whoever_may_not_choose_the_owner_replaces_the_file_all_the_same(monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    record.ENV.write_text("A=b\n")
+    record.ENV.chmod(0o640)
+    record.write_live(TWO)
+    assert stat.S_IMODE(record.ENV.stat().st_mode) == 0o640
 
 
 def test_the_last_release_is_live_and_none_is_listed_twice():
