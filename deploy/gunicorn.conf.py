@@ -21,8 +21,8 @@ backlog = 256
 max_requests = 50000
 max_requests_jitter = 50000
 
-# nginx has bounded both (large_client_header_buffers), and gunicorn's own would be less: over HTTP/2 nginx counts what is
-# compressed, which can be 8/5 as long when it is not.
+# nginx has bounded both (large_client_header_buffers), and gunicorn's own would be less: over HTTP/2 nginx counts what
+# is compressed, which can be 8/5 as long when it is not.
 limit_request_line = 0
 limit_request_field_size = 16384
 # What fits into nginx's buffers; gunicorn's default would answer 431, and uWSGI's would close the connection.

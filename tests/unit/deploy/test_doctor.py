@@ -272,7 +272,7 @@ GUNICORN, UWSGI, NGINX, SITE = FILES
     ("path", "old", "new", "what"),
     [
         (GUNICORN, "graceful_timeout = 30", "graceful_timeout = 35", "gunicorn graceful_timeout is 35, "),
-        (GUNICORN, "field_size = 8192", "field_size = 4096", "gunicorn limit_request_field_size is 4,096"),
+        (GUNICORN, "field_size = 16384", "field_size = 4096", "gunicorn limit_request_field_size is 4,096"),
         (UWSGI, "worker-reload-mercy = 30", "worker-reload-mercy = 35", "uwsgi worker-reload-mercy is 35, "),
         (UWSGI, "buffer-size = 65535", "buffer-size = 32768", "uwsgi buffer-size is 32,768"),
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 40s", "nginx worker_shutdown_timeout is 40, "),
