@@ -36,7 +36,7 @@ def main() -> None:
     """Bring the stacks up, measure them in turns, leave the report, and remove them again, whatever happens."""
     quick = bool(os.environ.get("QUICK"))
     plan = Plan(
-        os.environ.get("ROUTE") or "/", number("SECONDS", 1 if quick else 4), number("ROUNDS", 1 if quick else 4)
+        os.environ.get("ROUTE") or "/", number("SECONDS", 1 if quick else 4), number("ROUNDS", 1 if quick else 5)
     )
     limits = {"APP_CPUS": os.environ.get("APP_CPUS") or "1", "APP_MEMORY": os.environ.get("APP_MEMORY") or "512m"}
     allowed = settings((ROOT / ".env.example").read_text())
@@ -154,7 +154,7 @@ def facts(stack: Stack, plan: Plan, limits: dict[str, str], seconds: float) -> l
         f"Measured {time.strftime('%Y-%m-%d')} on {os.cpu_count()} cores ({model}), {memory:.0f} GB,",
         f"each app with {limits['APP_CPUS']} CPU and {limits['APP_MEMORY']};",
         f"saturation by {tool()}, latency at fixed rates by our own open-model client, from when each was to be sent.",
-        "The ratio is B / A, the median of the rounds; the noise is the most that a side differed from itself in one.",
+        "The ratio is B / A, the median of all pairs of measurements of one round, and beside it between what it is.",
         "Bare is a callable that answers a few bytes, on the same server.",
         f"Deploy is {deployed}. Requests went to {through}. All of it took {seconds / 60:.0f} minutes.",
     ]
