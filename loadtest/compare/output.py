@@ -21,6 +21,7 @@ class Comparison:
     names: dict[str, str]  # of the columns
     facts: list[str]
     results: list[Result]
+    counts: dict[str, tuple[int, int]]  # of each column, how many of how many requests failed
     behaviour: dict[str, dict[str, Any]]  # of each side, what locust found
 
 
@@ -34,12 +35,16 @@ def rows(comparison: Comparison) -> list[list[str]]:
         cells = [cell(result, column) for column in columns]
         ratio = times(result.ratio) if result.ratio is not None else "-"
         sure = " to ".join(map(times, result.interval or ())) or "-"
+        if not result.metric.is_judged:
+            ratio = sure = ""
         better = comparison.names.get(result.verdict, result.verdict)
         lines.append([f"{result.metric.name}, {result.metric.unit}", *cells[:2], ratio, sure, better, *cells[2:]])
+    failed = ["{:,} of {:,}".format(*comparison.counts[column]) for column in columns]
+    lines.append(["failed requests in all", *failed[:2], "", "", "", *failed[2:]])
     sides = [comparison.behaviour.get(column, {}) for column in columns[:2]]
     if all(sides):
-        counts = [f"{each['failures']} of {each['requests']}" for each in sides]
-        lines.append(["locust: failed requests", *counts, "", "", "", *("" for _ in columns[2:])])
+        told = [f"{each['failures']} of {each['requests']}, {each['verdict'].partition(':')[0]}" for each in sides]
+        lines.append(["locust: failed requests, verdict", *told, "", "", "", *("" for _ in columns[2:])])
     return lines
 
 
@@ -112,6 +117,7 @@ def write(comparison: Comparison, folder: Path) -> None:
             }
             for each in comparison.results
         ],
+        "counts": comparison.counts,
         "behaviour": comparison.behaviour,
     }
     title = f"{comparison.names['A']} against {comparison.names['B']}"

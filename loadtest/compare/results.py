@@ -23,11 +23,12 @@ ABOVE = (1, 1, 2, 1, 1)  # in so many of six cases, 0 to 4 of a round's ratios a
 
 @dataclass(frozen=True)
 class Metric:
-    """Something that is measured, and which way is better."""
+    """Something that is measured, and which way is better, if any."""
 
     name: str
     unit: str
     more_is_better: bool = False
+    is_judged: bool = True
 
 
 @dataclass
@@ -74,7 +75,9 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """Return "A", "B", "no difference", or why it cannot be told."""
+        """Return "A", "B", "no difference", or why it cannot be told; nothing of what is neither good nor bad."""
+        if not self.metric.is_judged:
+            return ""
         if self.ratio is None:
             return "not measured"
         if self.interval is None:

@@ -119,17 +119,19 @@ def comparison():
         names={"A": "gunicorn", "B": "<uwsgi>", "A bare": "gunicorn, bare", "B bare": "<uwsgi>, bare"},
         facts=["Measured on a machine."],
         results=[Result(SPEED, columns), Result(TIME, {"A": STEADY, "B": STEADY, "A bare": [], "B bare": []})],
-        behaviour={side: {"failures": 0, "requests": 7} for side in ("A", "B")},
+        counts={"A bare": (0, 30), "A": (1, 2000), "B": (0, 20), "B bare": (0, 40)},
+        behaviour={side: {"failures": 0, "requests": 7, "verdict": "INVALID: this run"} for side in ("A", "B")},
     )
 
 
 def test_the_table_has_medians_spread_ratio_interval_and_verdict(comparison):
-    head, speed, time, behaviour = output.rows(comparison)
+    head, speed, time, counts, behaviour = output.rows(comparison)
     assert head[1:] == ["gunicorn", "<uwsgi>", "ratio", SURE, "better", "gunicorn, bare", "<uwsgi>, bare"]
     sides = ["100 (98 to 110)", "202 (199 to 220)"]
     assert speed == ["speed, /s", *sides, "2.00", "1.82 to 2.20", "<uwsgi>", "150", "not measured"]
     assert time[3:6] == ["1.00", "0.91 to 1.10", "no difference"]
-    assert behaviour[:3] == ["locust: failed requests", "0 of 7", "0 of 7"]
+    assert counts == ["failed requests in all", "1 of 2,000", "0 of 20", "", "", "", "0 of 30", "0 of 40"]
+    assert behaviour[:3] == ["locust: failed requests, verdict", "0 of 7, INVALID", "0 of 7, INVALID"]
 
 
 def test_it_leaves_a_page_a_picture_a_table_to_paste_and_all_figures(comparison, tmp_path):
