@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ pytest.importorskip(
 )
 
 from loadtest.compare import __main__ as program
-from loadtest.compare import turns
+from loadtest.compare import generators, turns
 from loadtest.compare.generators import AtRate, Saturation
 from loadtest.compare.results import Result
 from loadtest.compare.sides import Side
@@ -123,6 +124,21 @@ def test_a_request_that_fails_at_saturation_is_counted_and_many_end_the_comparis
         monkeypatch.setattr(turns, "saturate", lambda *_, failures=failures: Saturation(900, failures, 3))
         with pytest.raises(StackError, match=f"^A: {failures} of 900 requests to / failed$"):
             turns.busy(stack, PLAN)
+
+
+def test_wrk_waits_for_an_answer_for_longer_than_nginx_does(monkeypatch):
+    site = (program.ROOT / "nginx" / "site.conf").read_text()
+    lines = []
+
+    def run(line):
+        lines.append(line)
+        return "  900 requests in 3.00s, 1MB read\nRequests/sec:  300.00\n"
+
+    monkeypatch.setattr(generators, "tool", lambda: "wrk")
+    monkeypatch.setattr(generators, "run", run)
+    assert generators.saturate("http://stack", "/", 3) == Saturation(900, 0, 3)
+    [patience] = re.findall(r"proxy_read_timeout (\d+)s", site)
+    assert int(lines[0][lines[0].index("--timeout") + 1].removesuffix("s")) > int(patience)
 
 
 @pytest.mark.parametrize(("limit", "share"), [("1", 23.3), ("2", 11.7), ("0", 70 / 3 / (os.cpu_count() or 1))])
