@@ -178,7 +178,7 @@ def limited(results: list[Result], names: dict[str, str]) -> list[str]:
     """Return a sentence for each column whose app was not what set the limit at saturation."""
     [used] = [result for result in results if result.metric == turns.USED]
     return [
-        f"{name}: at saturation the app used {share:.0f} % of its CPU: nginx or the generator is the limit."
+        f"{name}: at saturation the app used {share:.0f} % of its CPU: nginx, the generator or other work is the limit."
         for column, name in names.items()
         if (share := used.middle(column)) is not None and share < turns.ENOUGH_PERCENT
     ]

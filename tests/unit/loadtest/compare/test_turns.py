@@ -149,7 +149,7 @@ def test_a_limit_that_is_not_the_apps_is_said(limit, share, stack):
     result = Result(turns.USED, {"A": [used] * 2, "B": [90, 95], "A bare": [], "B bare": []})
     names = program.columns({"A": Side("a"), "B": Side("b")})
     assert program.limited([result], names) == [
-        f"a: at saturation the app used {used:.0f} % of its CPU: nginx or the generator is the limit."
+        f"a: at saturation the app used {used:.0f} % of its CPU: nginx, the generator or other work is the limit."
     ]
     assert result.verdict == ""
 
