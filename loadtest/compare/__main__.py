@@ -107,8 +107,8 @@ def warm(stacks: dict[str, Stack], plan: Plan) -> Plan:
             slow[label] = slow_requests(stack)
         stack.rest()
         print(f"compare: {label} is warm, {most[label]:.0f} requests/s, by {tool()}", flush=True)
-    # A side has five measurements and, on two idle cores, ten seconds of starts and stops; a bare callable has two.
-    turns_of_a_round = 2 * (5 * plan.seconds + WARM + 10) + 2 * (2 * plan.seconds + WARM + 4)
+    # A side has five measurements and, on two idle cores, six seconds of starts and stops; a bare one two, and two.
+    turns_of_a_round = 2 * (5 * plan.seconds + WARM + 6) + 2 * (2 * plan.seconds + WARM + 2)
     print(f"compare: {plan.rounds} rounds, about {2 * turns_of_a_round * plan.rounds / 60:.0f} minutes", flush=True)
     slower = min(most["A"], most["B"])
     rates = tuple(max(1, int(float(f"{slower * share:.2g}"))) for share in turns.SHARES)
