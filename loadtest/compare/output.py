@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from loadtest import page
 from loadtest.charts import dots, picture, short
 from loadtest.compare.results import Result
 
+SURE = "99 % sure to be"  # within what the ratio is: the head of that column
 PICTURED = 4  # of the results: throughput, and latency at the rates below
 
 
@@ -19,35 +21,61 @@ class Comparison:
     names: dict[str, str]  # of the columns
     facts: list[str]
     results: list[Result]
+    counts: dict[str, tuple[int, int]]  # of each column, how many of how many requests failed
     behaviour: dict[str, dict[str, Any]]  # of each side, what locust found
 
 
 def rows(comparison: Comparison) -> list[list[str]]:
     """Return the cells of the table, its head first."""
     columns = list(comparison.names)
-    head = ["", *(comparison.names[column] for column in columns[:2]), "ratio", "noise", "better"]
+    head = ["", *(comparison.names[column] for column in columns[:2]), "ratio", SURE, "better"]
     head += [comparison.names[column] for column in columns[2:]]
     lines = [head]
     for result in comparison.results:
         cells = [cell(result, column) for column in columns]
-        ratio = f"{result.ratio:.2f}" if result.ratio is not None else "-"
-        noise = f"± {(result.noise - 1) * 100:.0f} %" if result.noise is not None else "-"
+        ratio = times(result.ratio) if result.ratio is not None else "-"
+        sure = " to ".join(map(times, result.interval or ())) or "-"
+        if not result.metric.is_judged:
+            ratio = sure = ""
         better = comparison.names.get(result.verdict, result.verdict)
-        lines.append([f"{result.metric.name}, {result.metric.unit}", *cells[:2], ratio, noise, better, *cells[2:]])
+        lines.append([f"{result.metric.name}, {result.metric.unit}", *cells[:2], ratio, sure, better, *cells[2:]])
+    failed = ["{:,} of {:,}".format(*comparison.counts[column]) for column in columns]
+    lines.append(["failed requests in all", *failed[:2], "", "", "", *failed[2:]])
     sides = [comparison.behaviour.get(column, {}) for column in columns[:2]]
     if all(sides):
-        counts = [f"{each['failures']} of {each['requests']}" for each in sides]
-        lines.append(["locust: failed requests", *counts, "", "", "", *("" for _ in columns[2:])])
+        told = [f"{each['failures']} of {each['requests']}, {each['verdict'].partition(':')[0]}" for each in sides]
+        lines.append(["locust: failed requests, verdict", *told, "", "", "", *("" for _ in columns[2:])])
     return lines
 
 
+def times(ratio: float) -> str:
+    """Return the ratio with two digits after its point."""
+    return f"{ratio:.2f}" if isfinite(ratio) else "∞"
+
+
 def cell(result: Result, column: str) -> str:
-    """Return the median and the spread of a column."""
-    middle = result.middle(column)
+    """Return the median and the spread of a column, and how many measurements that is of, where some are missing."""
+    wanted, values, middle = len(result.values[column]), result.measured(column), result.middle(column)
     if middle is None:
-        return ""
-    low, high = min(result.values[column]), max(result.values[column])
-    return short(middle) if low == high else f"{short(middle)} ({short(low)} to {short(high)})"
+        return "not measured" if wanted else ""
+    low, high = min(values), max(values)
+    figure = word(middle) if low == high else f"{word(middle)} ({word(low)} to {word(high)})"
+    return figure if len(values) == wanted else f"{figure}, {len(values)} of {wanted} measured"
+
+
+def finite(result: Result, column: str) -> list[float]:
+    """Return the measurements that can be drawn."""
+    return [value for value in result.measured(column) if isfinite(value)]
+
+
+def plain(value: float | None) -> float | str | None:
+    """Return the figure as JSON can have it, which knows no infinity."""
+    return value if value is None or isfinite(value) else "infinite"
+
+
+def word(value: float) -> str:
+    """Return the figure, or what it means that there is no end to it."""
+    return short(value) if isfinite(value) else "failed"
 
 
 def text(comparison: Comparison) -> str:
@@ -71,11 +99,9 @@ def write(comparison: Comparison, folder: Path) -> None:
     """Leave compare.html, compare.md, compare.svg and compare.json in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     charts = {
-        f"{result.metric.name}, {result.metric.unit}": dots(
-            {name: result.values[column] for column, name in comparison.names.items() if result.values[column]}
-        )
+        f"{result.metric.name}, {result.metric.unit}": dots(drawn)
         for result in comparison.results
-        if any(result.values.values())
+        if (drawn := {name: values for column, name in comparison.names.items() if (values := finite(result, column))})
     }
     first = dict(list(charts.items())[:PICTURED])
     everything = {
@@ -84,13 +110,14 @@ def write(comparison: Comparison, folder: Path) -> None:
         "results": [
             {
                 **vars(each.metric),
-                "values": each.values,
-                "ratio": each.ratio,
-                "noise": each.noise,
+                "values": {column: [*map(plain, values)] for column, values in each.values.items()},
+                "ratio": plain(each.ratio),
+                "interval": [*map(plain, each.interval or ())],
                 "verdict": each.verdict,
             }
             for each in comparison.results
         ],
+        "counts": comparison.counts,
         "behaviour": comparison.behaviour,
     }
     title = f"{comparison.names['A']} against {comparison.names['B']}"

@@ -3,10 +3,12 @@
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import time
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ class Stack:
         self.label, self.side, self.tree = label, side, tree
         self.project = f"wsgi-compare-{os.getpid()}-{label.lower().replace(' ', '-')}"
         self.release = 0
+        self.requests = self.failures = 0  # of all measurements
         mount = {"volumes": [f"{BARE}:/srv/app/wsgi.py:ro"]}
         self.overlay = json.dumps({"services": {"app": mount, "assets": mount}}) if is_bare else ""
         # Nothing of the user's own settings: neither a shell's nor those of .env.
@@ -70,28 +73,45 @@ class Stack:
             return f"http://{network['IPAddress']}:8080"
         return f"http://127.0.0.1:{self.environ['HTTP_PORT']}"
 
-    def answers(self) -> bool:
-        """Tell whether the app answers through nginx that it is ready."""
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=5)
+    @property
+    def cpus(self) -> float:
+        """Return how many CPUs the app may use."""
+        return float(self.environ["APP_CPUS"]) or os.cpu_count() or 1
+
+    def threads(self) -> int:
+        """Return how many requests the app executes at a time, by the command line that its launcher has logged."""
+        log = self.compose("logs", "--no-log-prefix", "app")
+        counts = [re.findall(rf"^serve: .* --(?:{name}) (\d+)", log, re.MULTILINE)
+                  for name in ("workers|processes", "threads")]  # fmt: skip
+        return prod(int(found[-1]) if found else 0 for found in counts)
+
+    def answers(self, path: str) -> bool:
+        """Tell whether 200 is what comes through nginx."""
+        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=10)
         try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except OSError:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            response.read()
+        except (OSError, http.client.HTTPException):
             return False
         finally:
             connection.close()
+        return response.status == http.HTTPStatus.OK
 
     def until_it_answers(self, began: float) -> float:
         """Return how many seconds after `began` it answers; raise StackError where it does not."""
-        while not self.answers():
+        while not self.answers("/readyz"):
             if time.perf_counter() - began > PATIENCE:
                 raise StackError(f"{self.label} does not answer within {PATIENCE} s")
             time.sleep(0.01)
         return time.perf_counter() - began
 
-    def cold_start(self) -> float:
-        """Stop the app's container; return the seconds from its start to the first answer through nginx."""
+    def rest(self) -> None:
+        """Stop the app: a stack whose turn it is not takes nothing from the one that is measured."""
         self.compose("stop", "app")
+
+    def cold_start(self) -> float:
+        """Return the seconds from the start of the app's container, which rests, to the first answer through nginx."""
         container = self.compose("ps", "--all", "--quiet", "app").split()[0]
         began = time.perf_counter()
         run(["docker", "start", container])
@@ -114,9 +134,13 @@ class Stack:
             self.compose("up", "--detach", "--wait", "--no-build", "app")
         return self.until_it_answers(began)
 
-    def image_size(self) -> float:
-        """Return the size of the app's image in MB."""
-        return int(run(["docker", "image", "inspect", "--format", "{{.Size}}", self.image()])) / 1e6
+    def image_sizes(self) -> tuple[float, float | None]:
+        """Return the size of the app's image in MB, and how much of it our Dockerfile has put on the base image."""
+        whole = int(run(["docker", "image", "inspect", "--format", "{{.Size}}", self.image()]))
+        steps = run(
+            ["docker", "history", "--no-trunc", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", self.image()]
+        )
+        return whole / 1e6, own_megabytes(steps)
 
     def usage(self, service: str) -> tuple[float, float]:
         """Return the seconds of CPU that the service has used so far, and the MB of memory that are its own now."""
@@ -124,6 +148,12 @@ class Stack:
         memory = stats["memory_stats"]["stats"]
         own = memory.get("anon", memory.get("total_rss", 0))  # cgroup version 2, or 1
         return stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, own / 1e6
+
+
+def own_megabytes(steps: str) -> float | None:
+    """Return the MB of the steps, newest first, as far back as to the folder that no base image has."""
+    own, is_there, _ = steps.partition(" WORKDIR /srv\n")
+    return sum(int(line.split()[0]) for line in own.splitlines()) / 1e6 if is_there else None
 
 
 def engine(path: str) -> Any:  # noqa: ANN401 (JSON)

@@ -55,17 +55,25 @@ def test_every_figure_is_there_for_both_sides_and_the_bare_callable(compared):
     for name in ("requests a second at saturation", "CPU a request, app", "memory of the app after it"):
         assert {len(values) for values in results[name].values()} == {2}, name
         assert all(value > 0 for values in results[name].values() for value in values), name
-    for name in ("cold start to the first answer", "deploy to the first answer", "image of the app"):
+    deploy = "another release by docker compose up, to its first answer"
+    for name in (
+        "cold start to the first answer",
+        deploy,
+        "image of the app",
+        "of it our own, on top of the base image",
+    ):
         assert [len(results[name][side]) for side in "AB"] == [2, 2], name
+        assert all(value > 0 for side in "AB" for value in results[name][side]), name
     # A machine that is busy with other things may not take a rate; then that is said.
     at_rates = [name for name in results if name.startswith("p99 at ")]
     assert len(at_rates) == 4
+    assert at_rates[3].endswith("/s, 3 slow requests beside")  # of two workers of four threads
     for name in at_rates:
         for side in "AB":
-            assert results[name].get(side) or f"compare: {side} at {name.split()[2].partition('/')[0]}/s: " in output, (
-                name
-            )
+            why = f"compare: {side} at {name.removeprefix('p99 at ')}: the generator's"
+            assert None not in results[name][side] or why in output, name
     assert {each["failures"] for each in found["behaviour"].values()} == {0}
+    assert all(requests > failures for failures, requests in found["counts"].values())
     assert "too few rounds" in output
 
 
@@ -79,7 +87,7 @@ def test_nothing_is_left_of_the_tree_of_a_release(compared):
 def test_the_page_in_a_browser_has_its_charts_and_nothing_to_complain_of(scheme, width, compared):
     folder, _ = compared
     with opened(folder / "compare.html", scheme, width) as page:
-        assert page.locator("svg").count() >= 12
+        assert page.locator("svg").count() >= 9  # as many as a busy machine leaves
         assert page.locator("circle").count() > 50
 
 

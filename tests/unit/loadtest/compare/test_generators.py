@@ -33,7 +33,8 @@ def application(environ, start_response):
     return [b"ok"]
 
 found = generators.at_rate(serve(application), "/", 100, 1)
-print(json.dumps([found.answers.requests, found.answers.failures, sum(t > 100 for t in found.answers.times)]))
+slow = sum(count for late, count in found.answers.times.items() if late > 100)
+print(json.dumps([found.answers.requests, found.answers.failures, slow]))
 """
 
 
@@ -62,7 +63,7 @@ print(json.dumps([generators.tool(), found.requests, found.failures]))
 
 
 def output(program, status, path):
-    """Return what the program prints, as JSON; `status` is what its server answers."""
+    """Return what the program prints, as JSON; `status` is what its server, or wrk, answers."""
     ended = subprocess.run(
         [sys.executable, "-c", f"STATUS = {status!r}\n{SERVER}{program}"],
         cwd=ROOT,
@@ -88,6 +89,59 @@ def test_requests_that_should_have_been_sent_during_a_stall_count_as_slow(status
     # Half a second at 100 a second: fifty were due; those of its first 0.4 s waited longer than 0.1 s. A closed model
     # would count one.
     assert slow >= 30
+
+
+HANG = """
+from gevent import sleep
+from math import inf
+
+count = 0
+def application(environ, start_response):
+    global count
+    count += 1
+    if count == 20:
+        sleep(60)
+    start_response(STATUS, [("Content-Length", "2")])
+    return [b"ok"]
+
+generators.PATIENCE = 1
+generators.new_client = lambda url, number: generators.HTTPClient.from_url(url, concurrency=number, network_timeout=60)
+found = generators.at_rate(serve(application), "/", 100, 1)
+print(json.dumps([found.answers.requests, found.answers.failures, found.answers.times[inf]]))
+"""
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_one_that_failed_and_never_came():
+    assert output(HANG, "200 OK", "") == [100, 1, 1]
+
+
+def test_what_failed_never_came():
+    program = STALL.replace("found.answers.requests", "found.answers.percentile(0.01) == float('inf')")
+    assert output(program, "503 Busy", "") == [True, 100, 100]
+
+
+WRK = """Running 51s test @ http://127.0.0.1:8080/
+  2 threads and 32 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.91ms    2.01ms  52.21ms   91.53%
+    Req/Sec    10.02k     1.13k   12.46k    71.00%
+  1020000 requests in 0.85m, 200.00MB read
+{}Requests/sec:  20000.00
+Transfer/sec:      4.00MB
+"""
+
+
+@pytest.mark.parametrize(
+    ("errors", "failures"),
+    [
+        ("", 0),
+        ("  Socket errors: connect 0, read 3, write 0, timeout 2\n  Non-2xx or 3xx responses: 5\n", 10),
+    ],
+)
+def test_what_wrk_says_is_read_also_of_a_run_of_a_minute(errors, failures):
+    said = WRK.format(errors)
+    found = output("print(json.dumps(vars(generators.read_wrk(STATUS))))", said, "")
+    assert found == {"requests": 1020000, "failures": failures, "seconds": 51}
 
 
 @STATUSES
