@@ -42,6 +42,34 @@ def application(environ, start_response):
 '''
 
 
+# A server that is none of ours: it answers at /, sends a byte a second at /about, and elsewhere nothing at all.
+HANGING = """
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path not in ("/", "/about"):
+            time.sleep(60)
+        self.send_response(200)
+        self.send_header("X-Request-ID", "1")
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "60" if self.path == "/about" else "10")
+        self.end_headers()
+        for _ in range(60 if self.path == "/about" else 0):
+            time.sleep(1)
+            self.wfile.write(b".")
+        self.wfile.write(b"It serves.")
+
+    def log_message(self, *_):
+        pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
 class Load:
     """One run of locust as `make load` starts it, against a stack."""
 
@@ -119,6 +147,17 @@ def broken_site(tmp_path_factory):
         stack.down()
 
 
+@pytest.fixture
+def hanging_site():
+    """Return the address of a server most of whose answers do not come."""
+    command = [sys.executable, "-c", HANGING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as other:
+        try:
+            yield f"http://127.0.0.1:{other.stdout.readline().strip()}"
+        finally:
+            other.terminate()
+
+
 @pytest.fixture(scope="module")
 def passed(site, tmp_path_factory):
     """Return a run that passed, and what it printed."""
@@ -159,6 +198,19 @@ def test_a_slow_site_fails_the_run(broken_site, tmp_path):
     assert code == 1, output
     [row] = load.report["objectives"]
     assert row["measured"] >= 300
+
+
+@pytest.mark.parametrize("workers", ["", "2"], ids=["alone", "with workers"])
+def test_an_answer_that_does_not_come_has_failed(workers, hanging_site, tmp_path):
+    limits = PATIENT + '[route."GET /about"]\nerror_percent = 0\n[route."GET /hello/{name}"]\nerror_percent = 0\n'
+    settings = {"LOCUST_RUN_TIME": "13s", "LOCUST_USER_CLASSES": "Visitor"}
+    load = Load(tmp_path, hanging_site, limits, **settings, **({"LOCUST_PROCESSES": workers} if workers else {}))
+    code, output = load.run()
+    assert code == 1, output
+    told = {each["name"]: each["error"] for each in load.report["errors"]}
+    assert told.keys() == {"/about", "/hello/{name}"}
+    assert "no whole answer in 10 s" in told["/about"]  # it was still coming when the run ended
+    assert "timed out" in told["/hello/{name}"]
 
 
 def test_a_page_without_nginx_in_front_has_a_request_id_and_one_without_an_id_fails(tmp_path):
