@@ -52,6 +52,10 @@ class Run:
         if not isinstance(self.environment.runner, WorkerRunner):
             self.recorder.start()
 
+    def stopping(self, **_: object) -> None:
+        """Look for the workers once more: where the last one is lost, the run is stopped before the next look."""
+        self.recorder.miss_workers()
+
     def stop(self, **_: object) -> None:
         """End measuring."""
         self.monitor.stop()
@@ -133,6 +137,7 @@ def prepare(environment: Environment, **_: object) -> None:
     except objectives.ObjectiveError as error:
         refuse(str(error))
     environment.events.test_start.add_listener(run.start)
+    environment.events.test_stopping.add_listener(run.stopping)
     environment.events.test_stop.add_listener(run.stop)
     environment.events.report_to_master.add_listener(run.tell)
     environment.events.worker_report.add_listener(run.hear)
