@@ -26,6 +26,7 @@ from loadtest.recorder import Recorder, bucket, options, say
 from loadtest.shapes import PLANS
 
 HERE = Path(__file__).parent
+WHOLE = 0.95  # of its time: a run that lasted less was ended before it had shown what it was to show
 
 locust.stats.bucket_response_time = bucket  # type: ignore[assignment] # as locust's documentation has it
 
@@ -82,14 +83,19 @@ class Run:
 
     def invalid(self) -> list[str]:
         """Return why this run says nothing of the server, in words."""
-        lost = [f"worker {name} was lost {second:.0f} s after the start" for name, second in self.recorder.lost.items()]
-        return lost + self.objectives.invalid(self.generator())
+        lost = self.recorder.lost.items()
+        found = [f"worker {name} was lost {second:.0f} s after the start" for name, second in lost]
+        seconds, wanted = self.recorder.recorded().seconds, self.options.run_time
+        if self.options.shape != "breakpoint" and seconds < WHOLE * wanted:
+            found.append(f"it was ended after {seconds:.0f} s of {wanted:.0f} s")
+        return found + self.objectives.invalid(self.generator())
 
     def step_holds(self, users: int) -> bool:
         """Judge a step of a breakpoint when it ends: whether to go on."""
         (recorded, began), efforts, now = self.step_began, self.efforts(), self.recorder.recorded()
         generator = figures({name: each.since(began.get(name, Effort())) for name, each in efforts.items()})
-        self.step_began = now, efforts
+        generator["users_percent"] = self.recorder.peak / users * 100
+        self.step_began, self.recorder.peak = (now, efforts), 0
         rows = self.objectives.rows(now.since(recorded))
         self.steps.append(report.Step(users, rows, generator, self.objectives.invalid(generator)))
         say(f"load: {self.steps[-1]}")

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -262,19 +263,43 @@ def test_a_worker_that_is_lost_is_told_and_makes_the_run_invalid(workers, site, 
     assert " was lost " in load.report["invalid"][0]
 
 
-def test_users_that_never_came_make_the_run_invalid(site, tmp_path):
-    # A ramp that is stopped half-way never had the users that it was asked for.
-    load = Load(tmp_path, site.url, LOCUST_SHAPE="ramp", LOCUST_RUN_TIME="60s")
+def ended_early(load, number):
+    """Return the exit code of a run of a minute that gets the signal after a few seconds, and what it printed."""
     running = load.start()
     lines = []
     for line in running.stdout:
         lines.append(line)
         if " of 60 s" in line:
-            running.send_signal(signal.SIGINT)
+            running.send_signal(number)
             break
     output = "".join(lines) + running.communicate(timeout=120)[0]
-    assert running.returncode == 2, output
+    return running.returncode, output
+
+
+def test_users_that_never_came_make_the_run_invalid(site, tmp_path):
+    # A ramp that is stopped half-way never had the users that it was asked for.
+    code, output = ended_early(Load(tmp_path, site.url, LOCUST_SHAPE="ramp", LOCUST_RUN_TIME="60s"), signal.SIGINT)
+    assert code == 2, output
     assert "load: the generator's users_percent is " in output
+
+
+def test_a_run_that_is_ended_early_is_not_valid(site, tmp_path):
+    code, output = ended_early(Load(tmp_path, site.url, LOCUST_SHAPE="soak", LOCUST_RUN_TIME="60s"), signal.SIGINT)
+    assert code == 2, output
+    assert re.search(r"load: it was ended after \d+ s of 60 s\n", output)
+
+
+def test_a_step_of_a_breakpoint_whose_users_did_not_come_does_not_hold(site, tmp_path):
+    (tmp_path / "locustfile.py").write_text(
+        "from locust.exception import StopUser\nfrom loadtest.locustfile import *\n"
+        "def leave(user):\n    raise StopUser\n"
+        "class Leaves(Visitor):\n    tasks = [leave]\n"
+    )
+    settings = {"LOCUST_SHAPE": "breakpoint", "LOCUST_RUN_TIME": "30s", "LOCUST_USER_CLASSES": "Leaves"}
+    load = Load(tmp_path, site.url, PATIENT, LOCUST_LOCUSTFILE=str(tmp_path / "locustfile.py"), **settings)
+    code, output = load.run()
+    assert code == 2, output
+    assert "load: 100 users: the generator's users_percent is " in output
 
 
 def test_a_breakpoint_tells_the_highest_load_that_held(broken_site, tmp_path):
