@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import locust.stats
-from locust import events
+from locust import TaskSet, User, events
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import insecure_ssl_context_factory
 from locust.env import Environment
@@ -61,6 +61,18 @@ class Run:
         """End measuring."""
         self.monitor.stop()
         self.recorder.stop()
+
+    def blame(self, user_instance: User | TaskSet, exception: Exception, **_: object) -> None:
+        """Count what a task raised as a request that failed: the one that it was about to count, or to send."""
+        user = user_instance.user if isinstance(user_instance, TaskSet) else user_instance
+        self.environment.events.request.fire(
+            request_type="TASK",
+            name=type(user).__name__,
+            response_time=None,
+            response_length=0,
+            exception=exception,
+            context={},
+        )
 
     def tell(self, data: dict[str, Any], **_: object) -> None:
         """Add this worker's own effort to what locust tells the master."""
@@ -145,6 +157,7 @@ def prepare(environment: Environment, **_: object) -> None:
     environment.events.test_start.add_listener(run.start)
     environment.events.test_stopping.add_listener(run.stopping)
     environment.events.test_stop.add_listener(run.stop)
+    environment.events.user_error.add_listener(run.blame)
     environment.events.report_to_master.add_listener(run.tell)
     environment.events.worker_report.add_listener(run.hear)
     if isinstance(environment.shape_class, Shape):

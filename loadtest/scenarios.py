@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import PurePosixPath
 from typing import Any
 
 import gevent
@@ -22,6 +23,11 @@ BODY = {"text": "Zoë", "numbers": [1, 2.5, -3], "nested": {"none": None, "true"
 LARGE = {"text": "x" * 900_000}  # bytes; MAX_BODY_BYTES is 1,048,576
 TOO_LARGE = {"text": "x" * 1_048_576}
 VALUES = ["locust", "mantis", "42"]  # for {name}
+TYPES: dict[str, str | tuple[str, ...]] = {  # of assets; those with other names may have any
+    ".css": "text/css",
+    ".js": ("text/javascript", "application/javascript"),  # the second by an older nginx
+    ".svg": "image/svg+xml",
+}
 ASSET = "/static/*"  # all assets together, in the statistics: their names change with each release
 
 
@@ -66,7 +72,7 @@ STRESS = [
     Call(1, "POST", "/echo", Expected(json=lambda value: value == LARGE), sends=LARGE, name="/echo, large"),
     Call(1, "POST", "/echo", Expected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE), sends=TOO_LARGE, name="/echo, too large"),
     Call(1, "POST", "/echo", Expected(HTTPStatus.BAD_REQUEST, PROBLEM), sends=b"{", name="/echo, not JSON"),
-    Call(1, "DELETE", "/about", Expected(HTTPStatus.METHOD_NOT_ALLOWED, PROBLEM)),
+    Call(1, "DELETE", "/about", Expected(HTTPStatus.METHOD_NOT_ALLOWED, PROBLEM, header="Allow")),
     Call(2, "GET", "/nowhere", Expected(HTTPStatus.NOT_FOUND, PROBLEM)),
 ]
 
@@ -106,7 +112,8 @@ def open_page(page: Page) -> Callable[[FastHttpUser], None]:
         accept = {"Accept": "text/html"}
         text = ask(user, "GET", path, Expected(type=HTML, shows=shows), name=page.path, headers=accept)
         for asset in assets(text):
-            ask(user, "GET", asset, Expected(), name=ASSET)
+            expected = Expected(type=TYPES.get(PurePosixPath(asset).suffix, ""), filled=True)
+            ask(user, "GET", asset, expected, name=ASSET)
 
     return task
 

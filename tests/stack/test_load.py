@@ -201,11 +201,30 @@ def test_a_slow_site_fails_the_run(broken_site, tmp_path):
     assert row["measured"] >= 300
 
 
-@pytest.mark.parametrize("workers", ["", "2"], ids=["alone", "with workers"])
+WORKERS = pytest.mark.parametrize("workers", [{}, {"LOCUST_PROCESSES": "2"}], ids=["alone", "with workers"])
+
+
+@WORKERS
+def test_a_task_that_raises_fails_the_run_and_is_told(workers, site, tmp_path):
+    (tmp_path / "locustfile.py").write_text(
+        "from loadtest.locustfile import *\n"
+        "def stumble(user):\n    with user.client.get('/version', catch_response=True) as response:\n"
+        "        response.json()['no such name']\n"
+        "class Stumbles(ApiClient):\n    tasks = [*ApiClient.tasks, stumble]\n"
+    )
+    settings = {"LOCUST_LOCUSTFILE": str(tmp_path / "locustfile.py"), "LOCUST_USER_CLASSES": "Stumbles"}
+    load = Load(tmp_path, site.url, **settings, **workers)
+    code, output = load.run()
+    assert code == 1, output
+    [error] = load.report["errors"]
+    assert (error["name"], error["error"]) == ("Stumbles", "KeyError('no such name')")
+
+
+@WORKERS
 def test_an_answer_that_does_not_come_has_failed(workers, hanging_site, tmp_path):
     limits = PATIENT + '[route."GET /about"]\nerror_percent = 0\n[route."GET /hello/{name}"]\nerror_percent = 0\n'
     settings = {"LOCUST_RUN_TIME": "13s", "LOCUST_USER_CLASSES": "Visitor"}
-    load = Load(tmp_path, hanging_site, limits, **settings, **({"LOCUST_PROCESSES": workers} if workers else {}))
+    load = Load(tmp_path, hanging_site, limits, **settings, **workers)
     code, output = load.run()
     assert code == 1, output
     told = {each["name"]: each["error"] for each in load.report["errors"]}
