@@ -124,7 +124,7 @@ class Run:
             settings=settings,
             notes=[each for each in (self.objectives.note, remark) if each],
             invalid=self.invalid(),
-            rows=rows if self.steps else rows + held_against,
+            rows=rows + held_against,
             steps=self.steps,
             generator=self.generator(),
             recorded=recorded,

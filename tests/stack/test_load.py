@@ -378,7 +378,7 @@ def test_make_hands_its_variables_on(site, tmp_path):
 
 
 def test_a_later_run_is_held_against_the_baseline(site, tmp_path):
-    load = Load(tmp_path, site.url, RUNS="3", LOCUST_RUN_TIME="3s", LOCUST_USERS="5", LOCUST_USER_CLASSES="ApiClient")
+    load = Load(tmp_path, site.url, RUNS="3", LOCUST_RUN_TIME="5s", LOCUST_USERS="10", LOCUST_USER_CLASSES="ApiClient")
     ended = subprocess.run(
         [sys.executable, "-m", "loadtest.baseline", *CONFIG],
         cwd=ROOT,
