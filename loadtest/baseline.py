@@ -94,7 +94,7 @@ def main() -> None:
         for number in range(1, count + 1):
             print(f"load-baseline: run {number} of {count}", flush=True)
             environ = os.environ | {"LOCUST_REPORT": temporary}
-            ended = subprocess.run([sys.executable, "-m", "locust", *sys.argv[1:]], env=environ, check=False)
+            ended = subprocess.run([sys.executable, "-m", "loadtest", *sys.argv[1:]], env=environ, check=False)
             if ended.returncode:
                 sys.exit(
                     f"load-baseline: run {number} ended with {ended.returncode}: no baseline of what does not hold"

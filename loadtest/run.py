@@ -4,6 +4,7 @@ It listens to locust's events, so it is the same run from `make load`, in a cont
 """
 
 import copy
+import http.client
 import sys
 import urllib.error
 import urllib.request
@@ -184,7 +185,7 @@ def require_answer(given: Namespace) -> None:
         urllib.request.urlopen(given.host, timeout=10, context=context).close()  # noqa: S310 (the user's own)
     except urllib.error.HTTPError:
         return  # it answers, and the run will say what
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         refuse(f"nothing answers at {given.host} ({error}): start the stack, `docker compose up`, or set HOST")
 
 

@@ -6,9 +6,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -92,7 +94,7 @@ class Load:
     def start(self) -> subprocess.Popen[str]:
         """Start it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "locust", *CONFIG],
+            [sys.executable, "-m", "loadtest", *CONFIG],
             cwd=ROOT,
             env=self.environ,
             stdout=subprocess.PIPE,
@@ -341,6 +343,39 @@ def test_nothing_to_measure_is_said_in_one_sentence(tmp_path):
     [line] = output.splitlines()
     assert line.startswith(f"load: nothing answers at {url} (")
     assert line.endswith("start the stack, `docker compose up`, or set HOST")
+
+
+def test_what_answers_and_speaks_no_http_is_nothing_to_measure(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail.example.org ESMTP\r\n")
+
+        Thread(target=greet).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        code, output = Load(tmp_path, url).run()
+    assert code == 2, output
+    assert output.startswith(f"load: nothing answers at {url} (220 mail.example.org ESMTP")
+
+
+def test_workers_that_do_not_come_are_no_verdict_on_the_server(site, tmp_path):
+    settings = {"LOCUST_PROCESSES": "1", "LOCUST_EXPECT_WORKERS_MAX_WAIT": "2"}
+    code, output = Load(tmp_path, site.url, **settings, LOCUST_MASTER_NODE_PORT=str(free_port())).run()
+    assert code == 2, output
+    assert "Gave up waiting for workers to connect" in output
+    assert "load: INVALID: this run says nothing of the server" in output
+
+
+def test_a_port_that_another_run_has_is_no_verdict_on_the_server(site, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        code, output = Load(tmp_path, site.url, LOCUST_PROCESSES="1", LOCUST_MASTER_BIND_PORT=port).run()
+    assert code == 2, output
+    assert "Address already in use" in output
+    assert "Traceback" not in output
 
 
 def test_objectives_that_cannot_be_meant_are_refused(site, tmp_path):
