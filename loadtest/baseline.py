@@ -4,8 +4,8 @@ The tolerance is what the runs themselves differ by: a figure has become worse w
 by more than four times the distance from their best to their worst, and by more than 1 %, which rounding alone can make
 of it (recorder.py). After five runs of the same thing a sixth is beyond that limit by chance in 0.03 to 0.2 % of all
 cases for each figure, as the noise has thin tails or thick ones, and in 0.7 % where it is as skewed as a lognormal one;
-after three, in 0.9 to 3 % (simulated). A smoke has some fifteen figures: it fails by chance in 0.4 to 3 % of all cases,
-or in fewer, since the figures of a run are good or bad together.
+after three, in 0.9 to 3 % (simulated). A smoke has a dozen figures: it fails by chance in 0.4 to 2 % of all cases, and
+in fewer as far as the figures of a run are good or bad together.
 
 A percentile of a few answers is chance: a route has figures where it has given 50 answers, in each run.
 """
