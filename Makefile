@@ -77,10 +77,10 @@ certs: .venv/certs ## Make a certificate for development, and its authority (NAM
 LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(RUN_TIME)) $(if $(SHAPE),LOCUST_SHAPE=$(SHAPE)) \
   $(if $(WORKERS),LOCUST_PROCESSES=$(WORKERS)) $(if $(SCENARIO),LOCUST_USER_CLASSES="$(SCENARIO)") \
   $(if $(OBJECTIVES),LOCUST_OBJECTIVES=$(OBJECTIVES)) $(if $(REPORT),LOCUST_REPORT=$(REPORT)) \
-  LOCUST_HOST=$(or $(HOST),http://127.0.0.1:8080)
+  LOCUST_HOST=$(or $(HOST),http://127.0.0.1:$(or $(HTTP_PORT),$(shell sed -n 's/^HTTP_PORT=//p' .env 2>/dev/null),8080))
 
 load: .venv/loadtest ## Load-test the running stack, and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=...)
-	@exec env $(LOAD) .venv/bin/python -m locust --config loadtest/headless.conf
+	@exec env $(LOAD) .venv/bin/python -m loadtest --config loadtest/headless.conf
 
 load-baseline: .venv/loadtest ## Measure what this machine does, RUNS times, to hold later runs against
 	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf

@@ -18,6 +18,11 @@ class Shape(LoadTestShape):
         super().__init__()
         self.holds = holds  # told the users of each step of a breakpoint when it ends: whether to go on
 
+    def reset_time(self) -> None:
+        """Begin anew, also where the last run was stopped in mid-breakpoint."""
+        super().reset_time()
+        self.step = 0
+
     def tick(self) -> tuple[int, float] | None:
         """Return the users that there should be now, and how many may start in a second; or None at the end."""
         assert self.runner  # noqa: S101
@@ -29,7 +34,6 @@ class Shape(LoadTestShape):
             if not self.holds(asked):
                 share = 1
         if share >= 1:
-            self.step = 0
             return None
         users = users_at(options, share)
         return users, max(users, options.num_users / 10)

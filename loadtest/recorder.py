@@ -36,6 +36,7 @@ class Recorder:
         """Begin, anew where it has begun before."""
         self.__init__(self.environment)  # type: ignore[misc]
         self.began = time.perf_counter()
+        self.miss_workers()
         self.task = gevent.spawn(self.watch)
 
     def stop(self) -> None:
@@ -59,7 +60,8 @@ class Recorder:
         while True:
             gevent.sleep(1)
             now = Recorded(time.perf_counter() - self.began, {"": route(self.environment.stats.total)})
-            self.miss_workers(now.seconds)
+            if self.environment.runner and self.environment.runner.state in (STATE_SPAWNING, STATE_RUNNING):
+                self.miss_workers()  # not while it stops: then they leave, as they are told
             self.history.append(self.point(now.since(past[0])) | {"second": round(now.seconds, 1)})
             past.append(now)
             self.show()
@@ -76,10 +78,11 @@ class Recorder:
             "p95_ms": route.percentile(0.95) or 0,
         }
 
-    def miss_workers(self, second: float) -> None:
+    def miss_workers(self, **_: object) -> None:
         """Note the workers that were here and are not."""
         runner = self.environment.runner
-        if isinstance(runner, MasterRunner) and runner.state in (STATE_SPAWNING, STATE_RUNNING):
+        if isinstance(runner, MasterRunner):
+            second = time.perf_counter() - self.began
             here = {client.id for client in runner.clients.values() if client.state != STATE_MISSING}
             self.workers |= here
             for worker in self.workers - here - self.lost.keys():

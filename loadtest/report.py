@@ -138,7 +138,17 @@ def everything(outcome: Outcome) -> dict[str, Any]:
         "highest": outcome.highest,
         "settings": outcome.settings,
         "generator": outcome.generator,
-        "objectives": [{**vars(row.objective), "measured": row.measured, "passed": row.passed} for row in outcome.rows],
+        "objectives": judged(outcome.rows),
+        "steps": [
+            {
+                "users": step.users,
+                "holds": step.holds,
+                "invalid": step.invalid,
+                "generator": step.generator,
+                "objectives": judged(step.rows),
+            }
+            for step in outcome.steps
+        ],
         "figures": [
             {"subject": subject, "metric": metric, "value": value}
             for (subject, metric), value in baseline.figures(outcome.recorded).items()
@@ -148,6 +158,11 @@ def everything(outcome: Outcome) -> dict[str, Any]:
         "errors": outcome.errors,
         "history": outcome.history,
     }
+
+
+def judged(rows: list[Row]) -> list[dict[str, Any]]:
+    """Return the rows as JSON has them."""
+    return [{**vars(row.objective), "measured": row.measured, "passed": row.passed} for row in rows]
 
 
 def html(outcome: Outcome) -> str:

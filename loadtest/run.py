@@ -4,6 +4,7 @@ It listens to locust's events, so it is the same run from `make load`, in a cont
 """
 
 import copy
+import http.client
 import sys
 import urllib.error
 import urllib.request
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import locust.stats
-from locust import events
+from locust import TaskSet, User, events
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import insecure_ssl_context_factory
 from locust.env import Environment
@@ -26,6 +27,7 @@ from loadtest.recorder import Recorder, bucket, options, say
 from loadtest.shapes import PLANS
 
 HERE = Path(__file__).parent
+WHOLE = 0.95  # of its time: a run that lasted less was ended before it had shown what it was to show
 
 locust.stats.bucket_response_time = bucket  # type: ignore[assignment] # as locust's documentation has it
 
@@ -52,10 +54,26 @@ class Run:
         if not isinstance(self.environment.runner, WorkerRunner):
             self.recorder.start()
 
+    def stopping(self, **_: object) -> None:
+        """Look for the workers once more: where the last one is lost, the run is stopped before the next look."""
+        self.recorder.miss_workers()
+
     def stop(self, **_: object) -> None:
         """End measuring."""
         self.monitor.stop()
         self.recorder.stop()
+
+    def blame(self, user_instance: User | TaskSet, exception: Exception, **_: object) -> None:
+        """Count what a task raised as a request that failed: the one that it was about to count, or to send."""
+        user = user_instance.user if isinstance(user_instance, TaskSet) else user_instance
+        self.environment.events.request.fire(
+            request_type="TASK",
+            name=type(user).__name__,
+            response_time=None,
+            response_length=0,
+            exception=exception,
+            context={},
+        )
 
     def tell(self, data: dict[str, Any], **_: object) -> None:
         """Add this worker's own effort to what locust tells the master."""
@@ -78,14 +96,19 @@ class Run:
 
     def invalid(self) -> list[str]:
         """Return why this run says nothing of the server, in words."""
-        lost = [f"worker {name} was lost {second:.0f} s after the start" for name, second in self.recorder.lost.items()]
-        return lost + self.objectives.invalid(self.generator())
+        lost = self.recorder.lost.items()
+        found = [f"worker {name} was lost {second:.0f} s after the start" for name, second in lost]
+        seconds, wanted = self.recorder.recorded().seconds, self.options.run_time
+        if self.options.shape != "breakpoint" and seconds < WHOLE * wanted:
+            found.append(f"it was ended after {seconds:.0f} s of {wanted:.0f} s")
+        return found + self.objectives.invalid(self.generator())
 
     def step_holds(self, users: int) -> bool:
         """Judge a step of a breakpoint when it ends: whether to go on."""
         (recorded, began), efforts, now = self.step_began, self.efforts(), self.recorder.recorded()
         generator = figures({name: each.since(began.get(name, Effort())) for name, each in efforts.items()})
-        self.step_began = now, efforts
+        generator["users_percent"] = self.recorder.peak / users * 100
+        self.step_began, self.recorder.peak = (now, efforts), 0
         rows = self.objectives.rows(now.since(recorded))
         self.steps.append(report.Step(users, rows, generator, self.objectives.invalid(generator)))
         say(f"load: {self.steps[-1]}")
@@ -102,7 +125,7 @@ class Run:
             settings=settings,
             notes=[each for each in (self.objectives.note, remark) if each],
             invalid=self.invalid(),
-            rows=rows if self.steps else rows + held_against,
+            rows=rows + held_against,
             steps=self.steps,
             generator=self.generator(),
             recorded=recorded,
@@ -133,7 +156,9 @@ def prepare(environment: Environment, **_: object) -> None:
     except objectives.ObjectiveError as error:
         refuse(str(error))
     environment.events.test_start.add_listener(run.start)
+    environment.events.test_stopping.add_listener(run.stopping)
     environment.events.test_stop.add_listener(run.stop)
+    environment.events.user_error.add_listener(run.blame)
     environment.events.report_to_master.add_listener(run.tell)
     environment.events.worker_report.add_listener(run.hear)
     if isinstance(environment.shape_class, Shape):
@@ -160,7 +185,7 @@ def require_answer(given: Namespace) -> None:
         urllib.request.urlopen(given.host, timeout=10, context=context).close()  # noqa: S310 (the user's own)
     except urllib.error.HTTPError:
         return  # it answers, and the run will say what
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         refuse(f"nothing answers at {given.host} ({error}): start the stack, `docker compose up`, or set HOST")
 
 

@@ -5,9 +5,11 @@
 
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import PurePosixPath
 from typing import Any
 
 import gevent
@@ -21,6 +23,11 @@ BODY = {"text": "Zoë", "numbers": [1, 2.5, -3], "nested": {"none": None, "true"
 LARGE = {"text": "x" * 900_000}  # bytes; MAX_BODY_BYTES is 1,048,576
 TOO_LARGE = {"text": "x" * 1_048_576}
 VALUES = ["locust", "mantis", "42"]  # for {name}
+TYPES: dict[str, str | tuple[str, ...]] = {  # of assets; those with other names may have any
+    ".css": "text/css",
+    ".js": ("text/javascript", "application/javascript"),  # the second by an older nginx
+    ".svg": "image/svg+xml",
+}
 ASSET = "/static/*"  # all assets together, in the statistics: their names change with each release
 
 
@@ -65,13 +72,35 @@ STRESS = [
     Call(1, "POST", "/echo", Expected(json=lambda value: value == LARGE), sends=LARGE, name="/echo, large"),
     Call(1, "POST", "/echo", Expected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE), sends=TOO_LARGE, name="/echo, too large"),
     Call(1, "POST", "/echo", Expected(HTTPStatus.BAD_REQUEST, PROBLEM), sends=b"{", name="/echo, not JSON"),
-    Call(1, "DELETE", "/about", Expected(HTTPStatus.METHOD_NOT_ALLOWED, PROBLEM)),
+    Call(1, "DELETE", "/about", Expected(HTTPStatus.METHOD_NOT_ALLOWED, PROBLEM, header="Allow")),
     Call(2, "GET", "/nowhere", Expected(HTTPStatus.NOT_FOUND, PROBLEM)),
 ]
+
+# Seconds after which a request that has no answer has failed: longer than the longest of these is meant to take.
+PATIENCE = 10
 
 # Of each class: its share of the users, and seconds between what one of them does.
 SHARES = {"Visitor": 6, "ApiClient": 3, "Stress": 1}
 THINKS = {"Visitor": (0.5, 1.5), "ApiClient": (0.1, 0.5), "Stress": (0.5, 1.5)}
+
+
+def ask(user: FastHttpUser, method: str, path: str, expected: Expected, **given: Any) -> str:  # noqa: ANN401
+    """Send one request, and return the text of an answer that passed; count one that is long in coming as failed."""
+    began = time.perf_counter()
+    try:
+        with user.client.request(method, path, catch_response=True, **given) as response:
+            return check(response, expected)
+    except gevent.GreenletExit:  # the user is told to go: at the end of the run, or where the load becomes less
+        if (waited := time.perf_counter() - began) >= PATIENCE:
+            user.environment.events.request.fire(
+                request_type=method,
+                name=given["name"],
+                response_time=waited * 1000,
+                response_length=0,
+                exception=TimeoutError(f"no whole answer in {PATIENCE} s"),
+                context={},
+            )
+        raise
 
 
 def open_page(page: Page) -> Callable[[FastHttpUser], None]:
@@ -81,11 +110,10 @@ def open_page(page: Page) -> Callable[[FastHttpUser], None]:
         value = random.choice(VALUES)  # noqa: S311 (no secret)
         path, shows = (text.replace("{name}", value) for text in (page.path, page.shows))
         accept = {"Accept": "text/html"}
-        with user.client.get(path, name=page.path, headers=accept, catch_response=True) as response:
-            text = check(response, Expected(type=HTML, shows=shows))
+        text = ask(user, "GET", path, Expected(type=HTML, shows=shows), name=page.path, headers=accept)
         for asset in assets(text):
-            with user.client.get(asset, name=ASSET, catch_response=True) as response:
-                check(response, Expected())
+            expected = Expected(type=TYPES.get(PurePosixPath(asset).suffix, ""), filled=True)
+            ask(user, "GET", asset, expected, name=ASSET)
 
     return task
 
@@ -97,15 +125,8 @@ def make_call(call: Call) -> Callable[[FastHttpUser], None]:
 
     def task(user: FastHttpUser) -> None:
         path = call.path.replace("{name}", random.choice(VALUES))  # noqa: S311
-        with user.client.request(
-            call.method,
-            path,
-            name=call.name or call.path,
-            data=slowly(body, call.seconds) if call.seconds else body,  # type: ignore[arg-type] # it takes these too
-            headers=headers,
-            catch_response=True,
-        ) as response:
-            check(response, call.answers)
+        data = slowly(body, call.seconds) if call.seconds else body
+        ask(user, call.method, path, call.answers, name=call.name or call.path, data=data, headers=headers)
 
     return task
 
@@ -118,7 +139,14 @@ def slowly(body: bytes, seconds: float) -> Iterator[bytes]:
         yield body[start : start + size]
 
 
-class Visitor(FastHttpUser):
+class User(FastHttpUser):
+    """Whoever comes: no more patient than a person is; locust's own would wait a minute, longer than many a run."""
+
+    abstract = True
+    connection_timeout = network_timeout = PATIENCE
+
+
+class Visitor(User):
     """Opens pages, each with its assets, and reads them."""
 
     weight = SHARES["Visitor"]
@@ -126,7 +154,7 @@ class Visitor(FastHttpUser):
     tasks: Any = {open_page(page): page.weight for page in PAGES}
 
 
-class ApiClient(FastHttpUser):
+class ApiClient(User):
     """A program: JSON in, JSON out."""
 
     weight = SHARES["ApiClient"]
@@ -134,7 +162,7 @@ class ApiClient(FastHttpUser):
     tasks: Any = {make_call(call): call.weight for call in CALLS}
 
 
-class Stress(FastHttpUser):
+class Stress(User):
     """What takes long, is large or is refused."""
 
     weight = SHARES["Stress"]

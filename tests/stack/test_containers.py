@@ -99,10 +99,10 @@ def one_run(running, folder, late, users):
 
 
 def test_one_run_of_locust_passes_and_leaves_a_report(running, tmp_path):
-    [mount] = json.loads(running.compose("--profile", "loadtest", "config", "--format", "json").stdout)["services"][
+    mounts = json.loads(running.compose("--profile", "loadtest", "config", "--format", "json").stdout)["services"][
         "locust"
     ]["volumes"]
-    assert (mount["source"], mount["target"]) == (str(ROOT / "loadtest" / "report"), REPORT)
+    assert (str(ROOT / "loadtest" / "report"), REPORT) in [(mount["source"], mount["target"]) for mount in mounts]
     # The machine runs other tests, too, and may hold the generator up.
     code, output = one_run(running, tmp_path, late=10000, users="20")
     assert code == 0, output

@@ -3,11 +3,14 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -42,6 +45,34 @@ def application(environ, start_response):
 '''
 
 
+# A server that is none of ours: it answers at /, sends a byte a second at /about, and elsewhere nothing at all.
+HANGING = """
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path not in ("/", "/about"):
+            time.sleep(60)
+        self.send_response(200)
+        self.send_header("X-Request-ID", "1")
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "60" if self.path == "/about" else "10")
+        self.end_headers()
+        for _ in range(60 if self.path == "/about" else 0):
+            time.sleep(1)
+            self.wfile.write(b".")
+        self.wfile.write(b"It serves.")
+
+    def log_message(self, *_):
+        pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
 class Load:
     """One run of locust as `make load` starts it, against a stack."""
 
@@ -63,7 +94,7 @@ class Load:
     def start(self) -> subprocess.Popen[str]:
         """Start it."""
         return subprocess.Popen(
-            [sys.executable, "-m", "locust", *CONFIG],
+            [sys.executable, "-m", "loadtest", *CONFIG],
             cwd=ROOT,
             env=self.environ,
             stdout=subprocess.PIPE,
@@ -119,6 +150,17 @@ def broken_site(tmp_path_factory):
         stack.down()
 
 
+@pytest.fixture
+def hanging_site():
+    """Return the address of a server most of whose answers do not come."""
+    command = [sys.executable, "-c", HANGING]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as other:
+        try:
+            yield f"http://127.0.0.1:{other.stdout.readline().strip()}"
+        finally:
+            other.terminate()
+
+
 @pytest.fixture(scope="module")
 def passed(site, tmp_path_factory):
     """Return a run that passed, and what it printed."""
@@ -161,6 +203,38 @@ def test_a_slow_site_fails_the_run(broken_site, tmp_path):
     assert row["measured"] >= 300
 
 
+WORKERS = pytest.mark.parametrize("workers", [{}, {"LOCUST_PROCESSES": "2"}], ids=["alone", "with workers"])
+
+
+@WORKERS
+def test_a_task_that_raises_fails_the_run_and_is_told(workers, site, tmp_path):
+    (tmp_path / "locustfile.py").write_text(
+        "from loadtest.locustfile import *\n"
+        "def stumble(user):\n    with user.client.get('/version', catch_response=True) as response:\n"
+        "        response.json()['no such name']\n"
+        "class Stumbles(ApiClient):\n    tasks = [*ApiClient.tasks, stumble]\n"
+    )
+    settings = {"LOCUST_LOCUSTFILE": str(tmp_path / "locustfile.py"), "LOCUST_USER_CLASSES": "Stumbles"}
+    load = Load(tmp_path, site.url, **settings, **workers)
+    code, output = load.run()
+    assert code == 1, output
+    [error] = load.report["errors"]
+    assert (error["name"], error["error"]) == ("Stumbles", "KeyError('no such name')")
+
+
+@WORKERS
+def test_an_answer_that_does_not_come_has_failed(workers, hanging_site, tmp_path):
+    limits = PATIENT + '[route."GET /about"]\nerror_percent = 0\n[route."GET /hello/{name}"]\nerror_percent = 0\n'
+    settings = {"LOCUST_RUN_TIME": "13s", "LOCUST_USER_CLASSES": "Visitor"}
+    load = Load(tmp_path, hanging_site, limits, **settings, **workers)
+    code, output = load.run()
+    assert code == 1, output
+    told = {each["name"]: each["error"] for each in load.report["errors"]}
+    assert told.keys() == {"/about", "/hello/{name}"}
+    assert "no whole answer in 10 s" in told["/about"]  # it was still coming when the run ended
+    assert "timed out" in told["/hello/{name}"]
+
+
 def test_a_page_without_nginx_in_front_has_a_request_id_and_one_without_an_id_fails(tmp_path):
     # A server that is none of ours: the right status and text, and no X-Request-ID.
     (tmp_path / "index.html").write_text("It serves.")
@@ -191,38 +265,62 @@ def test_a_generator_that_is_held_up_makes_the_run_invalid(site, tmp_path):
     assert "load: INVALID: this run says nothing of the server" in output
 
 
-def test_a_worker_that_is_lost_is_told_and_makes_the_run_invalid(site, tmp_path):
-    load = Load(tmp_path, site.url, LOCUST_RUN_TIME="12s", LOCUST_PROCESSES="2")
+@pytest.mark.parametrize("workers", [2, 1], ids=["one of two", "the last one"])
+def test_a_worker_that_is_lost_is_told_and_makes_the_run_invalid(workers, site, tmp_path):
+    load = Load(tmp_path, site.url, LOCUST_RUN_TIME="12s", LOCUST_PROCESSES=str(workers))
     running = load.start()
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
-    until(lambda: len(children.read_text().split()) == 2, "both workers run")
+    until(lambda: len(children.read_text().split()) == workers, "all workers run")
     lines = []
     for line in running.stdout:
         lines.append(line)
-        if " of 12 s" in line and len(children.read_text().split()) == 2:
+        if " of 12 s" in line and len(children.read_text().split()) == workers:
             os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
             break
     output = "".join(lines) + running.communicate(timeout=120)[0]
     assert running.returncode == 2, output
     assert " is lost, " in output
     assert "load: INVALID: this run says nothing of the server" in output
-    [reason] = load.report["invalid"]
-    assert " was lost " in reason
+    assert " was lost " in load.report["invalid"][0]
 
 
-def test_users_that_never_came_make_the_run_invalid(site, tmp_path):
-    # A ramp that is stopped half-way never had the users that it was asked for.
-    load = Load(tmp_path, site.url, LOCUST_SHAPE="ramp", LOCUST_RUN_TIME="60s")
+def ended_early(load, number):
+    """Return the exit code of a run of a minute that gets the signal after a few seconds, and what it printed."""
     running = load.start()
     lines = []
     for line in running.stdout:
         lines.append(line)
         if " of 60 s" in line:
-            running.send_signal(signal.SIGINT)
+            running.send_signal(number)
             break
     output = "".join(lines) + running.communicate(timeout=120)[0]
-    assert running.returncode == 2, output
+    return running.returncode, output
+
+
+def test_users_that_never_came_make_the_run_invalid(site, tmp_path):
+    # A ramp that is stopped half-way never had the users that it was asked for.
+    code, output = ended_early(Load(tmp_path, site.url, LOCUST_SHAPE="ramp", LOCUST_RUN_TIME="60s"), signal.SIGINT)
+    assert code == 2, output
     assert "load: the generator's users_percent is " in output
+
+
+def test_a_run_that_is_ended_early_is_not_valid(site, tmp_path):
+    code, output = ended_early(Load(tmp_path, site.url, LOCUST_SHAPE="soak", LOCUST_RUN_TIME="60s"), signal.SIGINT)
+    assert code == 2, output
+    assert re.search(r"load: it was ended after \d+ s of 60 s\n", output)
+
+
+def test_a_step_of_a_breakpoint_whose_users_did_not_come_does_not_hold(site, tmp_path):
+    (tmp_path / "locustfile.py").write_text(
+        "from locust.exception import StopUser\nfrom loadtest.locustfile import *\n"
+        "def leave(user):\n    raise StopUser\n"
+        "class Leaves(Visitor):\n    tasks = [leave]\n"
+    )
+    settings = {"LOCUST_SHAPE": "breakpoint", "LOCUST_RUN_TIME": "30s", "LOCUST_USER_CLASSES": "Leaves"}
+    load = Load(tmp_path, site.url, PATIENT, LOCUST_LOCUSTFILE=str(tmp_path / "locustfile.py"), **settings)
+    code, output = load.run()
+    assert code == 2, output
+    assert "load: 100 users: the generator's users_percent is " in output
 
 
 def test_a_breakpoint_tells_the_highest_load_that_held(broken_site, tmp_path):
@@ -245,6 +343,39 @@ def test_nothing_to_measure_is_said_in_one_sentence(tmp_path):
     [line] = output.splitlines()
     assert line.startswith(f"load: nothing answers at {url} (")
     assert line.endswith("start the stack, `docker compose up`, or set HOST")
+
+
+def test_what_answers_and_speaks_no_http_is_nothing_to_measure(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail.example.org ESMTP\r\n")
+
+        Thread(target=greet).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        code, output = Load(tmp_path, url).run()
+    assert code == 2, output
+    assert output.startswith(f"load: nothing answers at {url} (220 mail.example.org ESMTP")
+
+
+def test_workers_that_do_not_come_are_no_verdict_on_the_server(site, tmp_path):
+    settings = {"LOCUST_PROCESSES": "1", "LOCUST_EXPECT_WORKERS_MAX_WAIT": "2"}
+    code, output = Load(tmp_path, site.url, **settings, LOCUST_MASTER_NODE_PORT=str(free_port())).run()
+    assert code == 2, output
+    assert "Gave up waiting for workers to connect" in output
+    assert "load: INVALID: this run says nothing of the server" in output
+
+
+def test_a_port_that_another_run_has_is_no_verdict_on_the_server(site, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        code, output = Load(tmp_path, site.url, LOCUST_PROCESSES="1", LOCUST_MASTER_BIND_PORT=port).run()
+    assert code == 2, output
+    assert "Address already in use" in output
+    assert "Traceback" not in output
 
 
 def test_objectives_that_cannot_be_meant_are_refused(site, tmp_path):
@@ -282,7 +413,7 @@ def test_make_hands_its_variables_on(site, tmp_path):
 
 
 def test_a_later_run_is_held_against_the_baseline(site, tmp_path):
-    load = Load(tmp_path, site.url, RUNS="3", LOCUST_RUN_TIME="3s", LOCUST_USERS="5", LOCUST_USER_CLASSES="ApiClient")
+    load = Load(tmp_path, site.url, RUNS="3", LOCUST_RUN_TIME="5s", LOCUST_USERS="10", LOCUST_USER_CLASSES="ApiClient")
     ended = subprocess.run(
         [sys.executable, "-m", "loadtest.baseline", *CONFIG],
         cwd=ROOT,

@@ -84,6 +84,14 @@ def test_the_port_inside_is_the_same_in_image_compose_and_load_test():
     assert f"LOCUST_HOST=http://nginx:{port}\n" in dockerfile
 
 
+def test_a_run_in_a_container_is_of_the_scenarios_that_stand_here():
+    assert "WORKDIR /srv\n" in dockerfile
+    assert "\nCOPY loadtest loadtest\n" in dockerfile
+    for name in ("locust", "locust-web", "locust-worker"):
+        assert services[name]["volumes"][0] == "./loadtest:/srv/loadtest:ro"
+    assert services["locust"]["volumes"][1:] == ["./loadtest/report:/srv/loadtest/report"]
+
+
 def test_tls_has_its_ports_and_folders_where_nginx_looks_for_them():
     overlay = yaml.safe_load((ROOT / "deploy" / "tls.yml").read_text())["services"]["nginx"]
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]

@@ -82,6 +82,14 @@ def test_the_json_has_everything(tmp_path):
     assert len(found["history"]) == 4
 
 
+def test_the_json_has_each_step_of_a_breakpoint(tmp_path):
+    report.write(outcome(steps=[Step(10, [GOOD], {"cpu_percent": 7}, []), Step(20, [BAD], {}, ["late"])]), tmp_path)
+    first, second = json.loads((tmp_path / "report.json").read_text())["steps"]
+    assert (first["users"], first["holds"], first["generator"]) == (10, True, {"cpu_percent": 7})
+    assert (second["users"], second["holds"], second["invalid"]) == (20, False, ["late"])
+    assert [each["passed"] for each in second["objectives"]] == [False]
+
+
 def test_the_page_has_its_charts_and_quotes_what_it_was_told(tmp_path):
     report.write(outcome([GOOD, BAD]), tmp_path)
     page = (tmp_path / "index.html").read_text()
