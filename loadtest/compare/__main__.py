@@ -152,7 +152,7 @@ def behave(stack: Stack, seconds: int) -> dict[str, Any]:
     report = folder / "report.json"
     report.unlink(missing_ok=True)  # of an earlier run
     stack.cold_start()
-    line = [sys.executable, "-m", "locust", "--config", "loadtest/headless.conf"]
+    line = [sys.executable, "-m", "loadtest", "--config", "loadtest/headless.conf"]
     ended = subprocess.run(
         line, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=seconds + 120
     )
