@@ -7,8 +7,7 @@ from pathlib import Path
 
 from deploy.serve import BACKENDS
 from tests.drills.drills import DAEMON, DRILLS, TABLE, Drill, row, run
-from tests.drills.site import drill_site, engine_site
-from tests.stack.site import Site
+from tests.drills.site import DrillSite, drill_site, engine_site
 
 MISSED: list[str] = []
 
@@ -36,7 +35,7 @@ def main() -> None:
         sys.exit("\n".join(MISSED))
 
 
-def do(drill: Drill, site: Site, backend: str) -> None:
+def do(drill: Drill, site: DrillSite, backend: str) -> None:
     """Do the drill, and print what came of it."""
     try:
         result = run(site, drill)

@@ -4,6 +4,7 @@ import http.client
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,11 @@ class Answer:
     def failed(self) -> bool:
         return self.outcome != "200"
 
+    @property
+    def what(self) -> str:
+        """Return the kind and how it ended, as the goals and the table say it: "GET 503"."""
+        return f"{self.kind} {self.outcome}"
+
 
 @dataclass
 class Load:
@@ -85,11 +91,7 @@ class Load:
 
     def outcomes(self) -> dict[str, int]:
         """Return how many failed requests of each kind ended in which way."""
-        counts: dict[str, int] = {}
-        for answer in self.failed():
-            key = f"{answer.kind} {answer.outcome}"
-            counts[key] = counts.get(key, 0) + 1
-        return counts
+        return Counter(answer.what for answer in self.failed())
 
 
 @contextmanager
