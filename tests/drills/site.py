@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,10 @@ class DrillSite(Site):
         for path, limit in OFTEN.items():
             file = folder / path
             file.write_text(re.sub(limit, rf"\g<1>{REQUESTS}", file.read_text()))
+
+    def restyle(self) -> None:
+        """Change the stylesheet, and with it the name that the next release gives it."""
+        self.change("app/static/style.css", f"\n/* {time.monotonic_ns()} */\n")
 
     def remains(self) -> dict[str, int]:
         """Return how many there are of what a drill could leave behind; of images, those that are no release's."""
@@ -92,10 +97,11 @@ def engine_site(folder: Path) -> Iterator[EngineSite]:
 
 @contextmanager
 def drill_site(backend: str, folder: Path) -> Iterator[DrillSite]:
-    """Run such a site, with one release that is live, and one before it."""
+    """Run such a site, with one release that is live, and one before it, which looked different."""
     site = DrillSite(backend, "-drills", folder)
     try:
         site.make(RELEASE="first")
+        site.restyle()
         site.make(RELEASE="second")
         yield site
     finally:
