@@ -23,6 +23,7 @@ from tests.stack.waiting import until
 WARM_UP = 4  # seconds of load before a drill, from which comes what is usual
 QUIET = 2  # seconds without a failure after which a site has recovered
 SETTLED = 15  # seconds after the load in which what ends by itself has ended
+QUEUE = 256  # requests that wait for a thread of the app (deploy/gunicorn.conf.py, deploy/uwsgi.ini)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Result:
     failed: list[Answer]
     worst: float  # seconds that an answer took more than such a one usually does
     recovery: float  # seconds from the act until every request that begins has its answer
+    said: str  # what the table says besides
     left: dict[str, str]  # what there is more of than before, and how many
 
     def complaints(self) -> list[str]:
@@ -111,6 +113,7 @@ def run(site: Any, drill: Drill) -> Result:
         clients.failed(),
         max(each.seconds - usual.get(each.kind, 0) for each in clients.answers),
         max(0, max((each.begun for each in clients.failed()), default=happened) - happened),
+        clients.said,
         left_behind(site, before),
     )
 
@@ -140,10 +143,11 @@ TABLE = """\
 def row(result: Result, backend: str = "") -> str:
     """Return a line of the table."""
     counts = ", ".join(f"{count} {what}" for what, count in Counter(each.what for each in result.failed).items())
+    told = "; ".join(filter(None, [counts, result.said]))
     cells = [
         f"{result.drill.name}{backend and f' ({backend})'}",
         str(len(result.answers)),
-        f"{len(result.failed)}{f' ({counts})' if counts else ''}",
+        f"{len(result.failed)}{told and f' ({told})'}",
         f"{result.worst:.2f} s",
         f"{result.recovery:.1f} s",
     ]
@@ -278,23 +282,44 @@ DAEMON = [
 def burst(site: DrillSite, clients: Load) -> None:
     capacity = THREADS * WORKERS / 0.1  # requests a second, of a tenth of a second each
     asyncio.run(requests_at_once(site.url, int(10 * capacity), clients.answers))
+    accepted, refused = (
+        [each.seconds for each in clients.answers if each.kind == kind] for kind in ("accepted", "refused")
+    )
+    clients.said = " and ".join(
+        f"of the burst {len(seconds)} {how}, median {median(seconds or [0]):.2f} s"
+        for how, seconds in {"accepted": accepted, "refused": refused}.items()
+    )
+    # The queue was full. Who was in it had to wait for it and no more, and who was not had not to wait.
+    assert refused, clients.said
+    assert len(accepted) > QUEUE / 2, clients.said
+    assert max(accepted) < 5 * QUEUE / capacity, clients.said
+    assert median(refused) < max(accepted) / 2, clients.said
 
 
 async def requests_at_once(url: str, count: int, answers: list[Answer]) -> None:
     """Make so many requests, each on a connection of its own, without waiting for one another."""
     address = urlsplit(url)
 
-    async def request() -> None:
-        begun = time.monotonic()
+    async def request() -> bytes:
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         writer.write(b"GET /drill/work HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        answer = await reader.read()
         writer.close()
-        retry_after = "1" if b"\r\nRetry-After: 1" in head else None
-        kind, outcome = ("burst" if head[9:12] == b"200" else "refused"), head[9:12].decode()
+        return answer
+
+    async def timed() -> None:
+        begun = time.monotonic()
+        retry_after = None
+        try:
+            head, _, _ = (await asyncio.wait_for(request(), 60)).partition(b"\r\n\r\n")
+            outcome = head[9:12].decode()
+            retry_after = "1" if b"\r\nRetry-After: 1" in head else None
+        except OSError as error:  # a timeout is one, too
+            outcome = type(error).__name__
+        kind = "accepted" if outcome == "200" else "refused"
         answers.append(Answer(kind, begun, time.monotonic() - begun, outcome, retry_after))
 
-    await asyncio.gather(*(request() for _ in range(count)))
+    await asyncio.gather(*(timed() for _ in range(count)))
 
 
 @drill("two hundred slow readers and writers", NOTHING_FAILS, in_ci=True)

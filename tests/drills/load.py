@@ -68,6 +68,7 @@ class Load:
     answers: list[Answer] = field(default_factory=list)
     named: set[str] = field(default_factory=set)  # the addresses that pages have named
     event: float = 0  # when it happened that the drill is about, where it did not begin with it
+    said: str = ""  # what the table shall say besides
     ended: threading.Event = field(default_factory=threading.Event)
 
     def client(self, kind: Kind, url: str) -> None:
