@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -324,22 +325,33 @@ async def requests_at_once(url: str, count: int, answers: list[Answer]) -> None:
 
 @drill("two hundred slow readers and writers", NOTHING_FAILS, in_ci=True)
 def slow_clients(site: DrillSite, clients: Load) -> None:
-    address = urlsplit(site.url)
-    slow = []
-    for number in range(200):
-        client = socket.create_connection((str(address.hostname), address.port or 80))
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        # Half never end their header, half their body.
-        client.sendall(
-            b"POST /echo HTTP/1.1\r\nHost: x\r\n" + (b"Content-Length: 1000\r\n\r\n{" if number % 2 else b"")
-        )
-        slow.append(client)
-    deadline = time.monotonic() + 30
-    for client in slow:
-        client.settimeout(max(0.1, deadline - time.monotonic()))
-        while client.recv(4096):  # the end is nginx's; a timeout here is one who was not dropped
-            pass
-        client.close()
+    address = site.direct()
+    slow = [
+        b"GET / HTTP/1.1\r\nHost: x\r\n",  # a header that does not end
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",  # a body that does not
+        b"GET /drill/large HTTP/1.1\r\nHost: x\r\n\r\n",  # an answer that is hardly taken
+    ]
+    with ThreadPoolExecutor(200) as pool:
+        taken = [*pool.map(lambda number: until_dropped(address, slow[number % 3]), range(200))]
+    assert {each[:12] for each in taken[2::3]} == {b"HTTP/1.1 200"}
+    clients.said = f"{len(taken[2::3])} of them readers, dropped with {max(map(len, taken[2::3]))} bytes at the most"
+
+
+def until_dropped(address: tuple[str, int], request: bytes) -> bytes:
+    """Send this and no more, take a few bytes now and then, and return them when nginx has had enough of it."""
+    taken = b""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # before it connects, or it has offered more
+        client.settimeout(30)
+        client.connect(address)
+        client.sendall(request)
+        deadline = time.monotonic() + 30
+        with suppress(ConnectionResetError):
+            while some := client.recv(16):
+                taken += some
+                assert time.monotonic() < deadline, f"not dropped, with {len(taken)} bytes"
+                time.sleep(0.2)
+    return taken
 
 
 @drill("nginx's disk is full", Goal(None, ("upload 500",), 15), in_ci=True)
