@@ -25,6 +25,10 @@ OFTEN = {
     "deploy/gunicorn.conf.py": r"(max_requests(?:_jitter)? = )\d+",
     "deploy/uwsgi.ini": r"(max-requests(?:-delta)? = )\d+",
 }
+TERMS = (
+    f"{WORKERS} workers of {THREADS} threads; {os.cpu_count()} CPUs for everything, the load as well. A worker is "
+    f"replaced after {REQUESTS} requests, not 50,000, and a new release is watched for 5 seconds, not 10."
+)
 # The services, and their folders in which files come and go.
 FOLDERS = {"app": "/tmp /dev/shm", "nginx": "/run/nginx /tmp"}
 
