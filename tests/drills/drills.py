@@ -285,19 +285,32 @@ DAEMON = [
 @drill("a burst of ten times the capacity", Goal(None, ("* 503",), 20), in_ci=True)
 def burst(site: DrillSite, clients: Load) -> None:
     capacity = THREADS * WORKERS / 0.1  # requests a second, of a tenth of a second each
-    asyncio.run(requests_at_once(site.url, int(10 * capacity), clients.answers))
+    count, before = int(10 * capacity), len(worked(site))
+    asyncio.run(requests_at_once(site.url, count, clients.answers))
+    until(lambda: len(worked(site)) >= before + count, "nginx has logged all of them")
     accepted, refused = (
-        [each.seconds for each in clients.answers if each.kind == kind] for kind in ("accepted", "refused")
+        [seconds for status, seconds in worked(site)[before:] if status == wanted] for wanted in ("200", "503")
     )
-    clients.said = " and ".join(
-        f"of the burst {len(seconds)} {how}, median {median(seconds or [0]):.2f} s"
+    clients.said = "of the burst " + ", ".join(
+        f"{len(seconds)} {how}, median {median(seconds or [0]):.3f} s"
         for how, seconds in {"accepted": accepted, "refused": refused}.items()
     )
     # The queue was full. Who was in it had to wait for it and no more, and who was not had not to wait.
     assert refused, clients.said
     assert len(accepted) > QUEUE / 2, clients.said
-    assert max(accepted) < 5 * QUEUE / capacity, clients.said
-    assert median(refused) < max(accepted) / 2, clients.said
+    assert max(accepted) < 10 * QUEUE / capacity, clients.said
+    assert median(refused) < max(accepted) / 10, clients.said
+
+
+WORK = re.compile(r'"path":"/drill/work","status":(\d+),"bytes":\d+,"seconds":([\d.]+)')
+
+
+def worked(site: DrillSite) -> list[tuple[str, float]]:
+    """Return how each request of a burst ended, and after how many seconds, as nginx has it.
+
+    What the clients have is, for the most part, how long it takes this machine to be so many of them.
+    """
+    return [(status, float(seconds)) for status, seconds in WORK.findall(site.logs("nginx"))]
 
 
 async def requests_at_once(url: str, count: int, answers: list[Answer]) -> None:
@@ -350,7 +363,8 @@ def until_dropped(address: tuple[str, int], request: bytes) -> bytes:
         client.sendall(request)
         deadline = time.monotonic() + 30
         with suppress(ConnectionResetError):
-            while some := client.recv(16):
+            # What has arrived can be taken even when the connection has been reset, and that is what is waited for.
+            while not client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) and (some := client.recv(16)):
                 taken += some
                 assert time.monotonic() < deadline, f"not dropped, with {len(taken)} bytes"
                 time.sleep(0.2)
