@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from statistics import median
 from typing import Any
@@ -234,11 +234,11 @@ def kill_worker(site: DrillSite, clients: Load) -> None:
     until(lambda: victim not in site.workers(), "the worker is dead")
 
 
-@drill("a worker out of memory", ONE_WORKERS_REQUESTS)
+# The request is a GET: it is tried once more, and costs two workers.
+@drill("a worker out of memory", replace(ONE_WORKERS_REQUESTS, failed=2 * THREADS))
 def out_of_memory(site: DrillSite, clients: Load) -> None:
     before, restarts = site.workers(), site.inspect("app")["RestartCount"]
     in_background(site, "/drill/allocate", 1)
-    # The request is a GET: it is tried once more, and costs two workers.
     until(lambda: len(before - site.workers()) > 1, "the kernel has killed two workers", 60)
     assert site.inspect("app")["RestartCount"] == restarts, "the container has not survived"
     clients.said = "two workers; the container survived"
