@@ -7,8 +7,7 @@ from pathlib import Path
 
 from deploy.serve import BACKENDS
 from tests.drills.drills import DAEMON, DRILLS, TABLE, Drill, row, run
-from tests.drills.site import drill_site, engine_site
-from tests.stack.site import Site
+from tests.drills.site import TERMS, DrillSite, drill_site, engine_site
 
 MISSED: list[str] = []
 
@@ -20,7 +19,7 @@ def main() -> None:
     of_the_engine = [drill for drill in DAEMON if not names or drill.name in names]
     if unknown := set(names) - {drill.name for drill in (*chosen, *of_the_engine)}:
         sys.exit(f"drills: DRILLS names {unknown}: it must be {', '.join([*DRILLS, *(each.name for each in DAEMON)])}")
-    print(TABLE, flush=True)
+    print(f"{TERMS}\n\n{TABLE}", flush=True)
     for backend in BACKENDS if chosen else ():
         with tempfile.TemporaryDirectory() as folder, drill_site(backend, Path(folder)) as site:
             for drill in chosen:
@@ -36,12 +35,12 @@ def main() -> None:
         sys.exit("\n".join(MISSED))
 
 
-def do(drill: Drill, site: Site, backend: str) -> None:
+def do(drill: Drill, site: DrillSite, backend: str) -> None:
     """Do the drill, and print what came of it."""
     try:
         result = run(site, drill)
-    except AssertionError as error:
-        MISSED.append(f"{backend}, {drill.name}: {error}")
+    except Exception as error:  # noqa: BLE001 (whatever it was, the other drills are still to be done)
+        MISSED.append(f"{backend}, {drill.name}: {type(error).__name__}: {error}")
         return
     print(row(result, backend), flush=True)
     MISSED.extend(f"{backend}, {drill.name}: {complaint}" for complaint in result.complaints())

@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ class Kind:
     path: str
     body: bytes | None = None
     expected: bytes = b""  # the end of the answer's body
+    names: re.Pattern[str] | None = None  # in the body: the address of what the client asks for next
 
 
 KINDS = (
@@ -32,6 +35,8 @@ KINDS = (
     Kind("upload", 1, "POST", "/echo", UPLOAD, b'xxx"'),
     Kind("slow", 2, "GET", "/stream", expected=b"chunk 7 of 7\n"),
 )
+# Who looks at pages, each with the stylesheet that it names, while the first of them is still open in another tab.
+PAGES = Kind("page", 2, "GET", "/", expected=b"</html>", names=re.compile(r'href="(/static/style\.[0-9a-f]{12}\.css)"'))
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,11 @@ class Answer:
     def failed(self) -> bool:
         return self.outcome != "200"
 
+    @property
+    def what(self) -> str:
+        """Return the kind and how it ended, as the goals and the table say it: "GET 503"."""
+        return f"{self.kind} {self.outcome}"
+
 
 @dataclass
 class Load:
@@ -56,28 +66,43 @@ class Load:
     urls: list[str]
     kinds: tuple[Kind, ...] = KINDS
     answers: list[Answer] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)  # the addresses that pages have named
     event: float = 0  # when it happened that the drill is about, where it did not begin with it
+    said: str = ""  # what the table shall say besides
     ended: threading.Event = field(default_factory=threading.Event)
 
     def client(self, kind: Kind, url: str) -> None:
         """Make one request after the other, on one connection for as long as that lasts."""
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+        first = ""
         while not self.ended.wait(PAUSE) and url in self.urls:
-            begun = time.monotonic()
-            retry_after = None
-            try:
-                connection.request(kind.method, kind.path, kind.body, JSON if kind.body else {})
-                response = connection.getresponse()
-                body = response.read()
-                retry_after = response.headers["Retry-After"]
-                outcome = str(response.status)
-                if outcome == "200" and not body.endswith(kind.expected):
-                    outcome = "another body"
-            except (OSError, http.client.HTTPException) as error:
-                outcome = type(error).__name__
-                connection.close()
-            self.answers.append(Answer(kind.name, begun, time.monotonic() - begun, outcome, retry_after))
+            page = self.ask(connection, kind)
+            if kind.names and (found := kind.names.search(page.decode())):
+                first = first or found[1]
+                self.named.add(found[1])
+                self.ask(connection, Kind("its style", 1, "GET", found[1], expected=b"\n"))
+            if first:
+                self.ask(connection, Kind("first style", 1, "GET", first, expected=b"\n"))
         connection.close()
+
+    def ask(self, connection: http.client.HTTPConnection, kind: Kind) -> bytes:
+        """Make one request, keep what came of it, and return the body of its answer."""
+        begun = time.monotonic()
+        retry_after = None
+        body = b""
+        try:
+            connection.request(kind.method, kind.path, kind.body, JSON if kind.body else {})
+            response = connection.getresponse()
+            body = response.read()
+            retry_after = response.headers["Retry-After"]
+            outcome = str(response.status)
+            if outcome == "200" and not body.endswith(kind.expected):
+                outcome = "another body"
+        except (OSError, http.client.HTTPException) as error:
+            outcome = type(error).__name__
+            connection.close()
+        self.answers.append(Answer(kind.name, begun, time.monotonic() - begun, outcome, retry_after))
+        return body
 
     def failed(self) -> list[Answer]:
         """Return the requests that had no answer, or another one than they should."""
@@ -85,11 +110,7 @@ class Load:
 
     def outcomes(self) -> dict[str, int]:
         """Return how many failed requests of each kind ended in which way."""
-        counts: dict[str, int] = {}
-        for answer in self.failed():
-            key = f"{answer.kind} {answer.outcome}"
-            counts[key] = counts.get(key, 0) + 1
-        return counts
+        return Counter(answer.what for answer in self.failed())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import time
 
+LARGE = 1_000_000  # bytes: what no buffer on the way to a slow reader holds
 normal = application  # type: ignore[used-before-def] # noqa: F821 (app/wsgi.py's own)
 leaked: list[bytes] = []
 
@@ -18,5 +19,8 @@ def application(environ, start_response):
         case "/drill/allocate":
             while True:
                 leaked.append(b"x" * 10_000_000)
+        case "/drill/large":
+            start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(LARGE))])
+            return [b"x" * LARGE]
     environ["PATH_INFO"] = environ["PATH_INFO"].replace("/drill/", "/hello/")
     return normal(environ, start_response)

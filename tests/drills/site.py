@@ -2,9 +2,11 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 
@@ -16,14 +18,54 @@ from tests.stack.waiting import until
 
 MISBEHAVE = Path(__file__).with_name("misbehave.py")
 # Four workers, whatever this machine has; replaced after hundreds of requests, for a drill not to wait for thousands.
-SETTINGS = {"WEB_CONCURRENCY": "4"}
+WORKERS = 4
+THREADS = 4  # of each
+REQUESTS = 200
 OFTEN = {
     "deploy/gunicorn.conf.py": r"(max_requests(?:_jitter)? = )\d+",
     "deploy/uwsgi.ini": r"(max-requests(?:-delta)? = )\d+",
 }
+TERMS = (
+    f"{WORKERS} workers of {THREADS} threads; {os.cpu_count()} CPUs for everything, the load as well. A worker is "
+    f"replaced after {REQUESTS} requests, not 50,000, and a new release is watched for 5 seconds, not 10."
+)
+# The services, and their folders in which files come and go.
+FOLDERS = {"app": "/tmp /dev/shm", "nginx": "/run/nginx /tmp"}
 
 
-class EngineSite(Site):
+class DrillSite(Site):
+    """A site that can be drilled, and counts what that has left behind."""
+
+    def __init__(self, backend: str, name: str, folder: Path, **settings: str) -> None:
+        super().__init__(backend, name, folder, WEB_CONCURRENCY=str(WORKERS), WEB_THREADS=str(THREADS), **settings)
+        self.change("app/wsgi.py", MISBEHAVE.read_text())
+        for path, limit in OFTEN.items():
+            file = folder / path
+            file.write_text(re.sub(limit, rf"\g<1>{REQUESTS}", file.read_text()))
+
+    def restyle(self) -> None:
+        """Change the stylesheet, and with it the name that the next release gives it."""
+        self.change("app/static/style.css", f"\n/* {time.monotonic_ns()} */\n")
+
+    def direct(self) -> tuple[str, int]:
+        """Return nginx's address, without what Docker puts between, which takes any answer whoever reads it."""
+        [network] = self.inspect("nginx")["NetworkSettings"]["Networks"].values()
+        return network["IPAddress"], 8080
+
+    def remains(self) -> dict[str, int]:
+        """Return how many there are of what a drill could leave behind; of images, those that are no release's."""
+        left = self.left()
+        left["images"] -= set((self.root / ".releases").read_text().split())
+        counts = {what: len(found) for what, found in left.items()}
+        for service, folders in FOLDERS.items():
+            # A process that is left is the first one's child; a health check, which comes and goes, is nobody's.
+            count = f"wc -w </proc/1/task/1/children; find {folders} -xdev -type f | wc -l"
+            processes, files = self.execute(service, "sh", "-c", count).stdout.split()
+            counts |= {f"processes of {service}": int(processes), f"files of {service}": int(files)}
+        return counts
+
+
+class EngineSite(DrillSite):
     """A site on an engine of its own, whose daemon can be restarted."""
 
     def __init__(self, engine: Engine, folder: Path) -> None:
@@ -32,6 +74,11 @@ class EngineSite(Site):
         self.engine = engine
         self.url = self.url.replace("127.0.0.1", engine.address)
         self.urls = [self.url]
+
+    def left(self) -> dict[str, set[str]]:
+        """Return what there is of the app, on its engine."""
+        with patch.dict(os.environ, DOCKER_HOST=self.engine.host):
+            return super().left()
 
     def is_up(self) -> bool:
         """Tell whether the site answers."""
@@ -59,16 +106,11 @@ def engine_site(folder: Path) -> Iterator[EngineSite]:
 
 
 @contextmanager
-def drill_site(backend: str, folder: Path) -> Iterator[Site]:
-    """Run such a site, with one release that is live, and one before it."""
-    site = Site(backend, "-drills", folder, **SETTINGS)
+def drill_site(backend: str, folder: Path) -> Iterator[DrillSite]:
+    """Run such a site."""
+    site = DrillSite(backend, "-drills", folder)
     try:
-        site.change("app/wsgi.py", MISBEHAVE.read_text())
-        for path, limit in OFTEN.items():
-            file = folder / path
-            file.write_text(re.sub(limit, r"\g<1>200", file.read_text()))
         site.make(RELEASE="first")
-        site.make(RELEASE="second")
         yield site
     finally:
         site.down()
