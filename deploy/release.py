@@ -184,8 +184,7 @@ def go_live(here: Project, release: Release) -> None:
         bake(new)
     with uninterrupted():
         with removed_if_it_fails(here, before):
-            say("promoting it")
-            docker("exec", new.identity, "python", "-m", "deploy.live", "promote")
+            promote(new)
         record.write_live(release)
         docker("update", "--restart", "unless-stopped", new.identity)
         if old:
@@ -265,6 +264,15 @@ def bake(new: Container) -> None:
             raise Failure(f"{new.release} did not last: of its workers, {len(seen - alive)} have ended")
         seen |= alive
         time.sleep(1)
+
+
+def promote(new: Container) -> None:
+    """Make live.sock lead to the container; raise Failure where it is not ready, now of all times."""
+    say("promoting it")
+    try:
+        docker("exec", new.identity, "python", "-m", "deploy.live", "promote")
+    except Failure as failure:
+        raise Failure(f"{new.release} did not last: {failure}") from failure
 
 
 def describe(container: Container) -> str:

@@ -165,9 +165,12 @@ def test_images_that_are_too_old_are_removed_and_nobody_elses(site):
     for tag in [*old, "yours"]:
         docker("tag", f"{site.project}-app:{live}", f"{site.project}-app:{tag}")
     (site.root / ".releases").write_text("\n".join([*old, live]))
+    docker("commit", site.inspect("app")["Id"], f"{site.project}-app:{old[0]}")  # one that has no other name
     yours = docker("create", f"{site.project}-app:{old[0]}").strip()
-    assert f"old1 on {site.backend} is kept: " in site.make(RELEASE="newer")
-    docker("rm", yours)
+    try:
+        assert f"old1 on {site.backend} is kept: " in site.make(RELEASE="newer")
+    finally:
+        docker("rm", yours)
     site.make(RELEASE="newest")
     kept = [*old[2:], live, f"newer-{site.backend}", f"newest-{site.backend}"]
     assert (site.root / ".releases").read_text().split() == kept
