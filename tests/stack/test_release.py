@@ -165,7 +165,9 @@ def test_images_that_are_too_old_are_removed_and_nobody_elses(site):
     for tag in [*old, "yours"]:
         docker("tag", f"{site.project}-app:{live}", f"{site.project}-app:{tag}")
     (site.root / ".releases").write_text("\n".join([*old, live]))
-    docker("commit", site.inspect("app")["Id"], f"{site.project}-app:{old[0]}")  # one that has no other name
+    plain = docker("create", f"{site.project}-app:{live}").strip()
+    docker("commit", plain, f"{site.project}-app:{old[0]}")  # an image that has no other name
+    docker("rm", plain)
     yours = docker("create", f"{site.project}-app:{old[0]}").strip()
     try:
         assert f"old1 on {site.backend} is kept: " in site.make(RELEASE="newer")
