@@ -1,6 +1,7 @@
 """What happens to a cluster under load, one after the other: each leaves it as the next one needs it."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.drills.drills import NOTHING_FAILS, Drill, Goal
 from tests.drills.load import KINDS, Load
@@ -14,8 +15,19 @@ LOAD = KINDS
 
 
 def deploy(cluster: Cluster, clients: Load) -> None:
-    cluster.make(RELEASE="second")
-    assert cluster.image() == f"second-{cluster.backend}"
+    before = named = cluster.static_files()
+    with cluster.changed("app/static/style.css", "/* second */"), ThreadPoolExecutor() as pool:
+        deploy = pool.submit(cluster.make, RELEASE="second")
+        # Whichever release's page somebody has, every machine has its files.
+        while not deploy.done():
+            named = named | cluster.static_files()
+            assert not [name for name in named if "404" in cluster.get(name)]
+            time.sleep(0.2)
+        deploy.result()
+    assert (live := cluster.releases()) == {f"second-{cluster.backend}"}, live
+    after = cluster.static_files()
+    assert len(after - before) == 1
+    assert not [name for name in before | after if "404" in cluster.get(name)]
 
 
 def scale(cluster: Cluster, clients: Load) -> None:
@@ -26,20 +38,20 @@ def scale(cluster: Cluster, clients: Load) -> None:
 
 def switch(cluster: Cluster, clients: Load) -> None:
     cluster.make(BACKEND=other(cluster.backend), RELEASE="third")
-    assert cluster.image() == f"third-{other(cluster.backend)}"
+    assert (live := cluster.releases()) == {f"third-{other(cluster.backend)}"}, live
     assert len(cluster.replicas()) == 3  # as it was scaled
 
 
 def broken(cluster: Cluster, clients: Load) -> None:
     # It can be imported, but by no server: so only the engine finds out.
-    before, text = (
-        cluster.image(),
-        'import sys\nif {"gunicorn", "uwsgi"} & sys.modules.keys():\n    raise RuntimeError\n',
-    )
-    with cluster.changed("app/wsgi.py", text):
+    before, robots = cluster.releases(), cluster.get("/robots.txt")
+    text = 'import sys\nif {"gunicorn", "uwsgi"} & sys.modules.keys():\n    raise RuntimeError\n'
+    with cluster.changed("app/wsgi.py", text), cluster.changed("app/static/root/robots.txt", "Disallow: /fourth"):
         said = cluster.make(RELEASE="fourth", fails=True)
     assert "rollback completed" in said
-    assert cluster.image() == before
+    assert (live := cluster.releases()) == before, live
+    assert cluster.get("/robots.txt") == robots
+    assert f":{before.pop()}" in cluster.service("assets")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
 
 
 def drain(cluster: Cluster, clients: Load) -> None:
@@ -65,7 +77,7 @@ def restart_daemon(cluster: Cluster, clients: Load) -> None:
 def lose(cluster: Cluster, clients: Load) -> None:
     engine = cluster.engines[2]
     take_out(cluster, clients, engine)
-    engine.kill()
+    engine.cut(cluster.name)
     until(lambda: len(where := cluster.replicas()) == 3 and "n3" not in where, "all run elsewhere", 90)
     time.sleep(15)  # with what it took to notice, as long as nginx waits for what was in flight on it
 
