@@ -1,5 +1,6 @@
 """Three machines: whatever is planned costs no request, and what a crash costs is bounded."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import httpx
 import pytest
 
 from tests.drills.drills import run
+from tests.engines import Engine
 from tests.stack.compose import docker
 from tests.stack.conftest import require
 from tests.stack.waiting import ROOT, until
@@ -98,6 +100,14 @@ def test_drills_that_are_ended_leave_nothing():
         until(lambda: len(left(name)) == 5, "its network, its registry and three machines are there", 60)
         drills.send_signal(signal.SIGTERM)
         assert drills.wait(60) != 0
+    assert left(name) == []
+
+
+def test_a_machine_that_cannot_be_started_leaves_nothing():
+    require("docker", "gunicorn")
+    name = f"wsgi-test-{os.getpid()}-lonely-n1"
+    with pytest.raises(AssertionError, match="no network"):
+        Engine(name, "no network")
     assert left(name) == []
 
 
