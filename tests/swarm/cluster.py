@@ -121,6 +121,10 @@ class Cluster:
         answers = [httpx.get(url + path) for url in self.urls]
         return {each.text if each.is_success else str(each.status_code) for each in answers}
 
+    def engine(self, name: str) -> Engine:
+        """Return the machine that the swarm knows by this name."""
+        return next(engine for engine in self.engines if engine.name.endswith(f"-{name}"))
+
     def replicas(self) -> list[str]:
         """Return the machine of each replica that runs and is meant to."""
         options = ["--filter", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"]

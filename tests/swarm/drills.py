@@ -67,7 +67,7 @@ def drain(cluster: Cluster, clients: Load) -> None:
 
 
 def restart_daemon(cluster: Cluster, clients: Load) -> None:
-    engine = cluster.engines[0]
+    engine = cluster.engine(min(cluster.replicas()))
     take_out(cluster, clients, engine)
     engine.restart_daemon()
     until(lambda: cluster.answers(engine), "it answers again", 120)
@@ -76,10 +76,11 @@ def restart_daemon(cluster: Cluster, clients: Load) -> None:
 
 
 def lose(cluster: Cluster, clients: Load) -> None:
-    engine = cluster.engines[2]
+    lost = max(cluster.replicas())  # not the first one, which is asked
+    engine = cluster.engine(lost)
     take_out(cluster, clients, engine)
     engine.cut(cluster.name)
-    until(lambda: len(where := cluster.replicas()) == 3 and "n3" not in where, "all run elsewhere", 90)
+    until(lambda: len(where := cluster.replicas()) == 3 and lost not in where, "all run elsewhere", 90)
     time.sleep(15)  # with what it took to notice, as long as nginx waits for what was in flight on it
 
 
