@@ -24,6 +24,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 PATIENCE = 30.0  # seconds; as nginx's proxy_read_timeout
+ATTEMPT = 0.2  # seconds; a full queue on TCP says nothing, and the kernel asks again after 1 s, 3 s, 7 s, 15 s
 UNIX = "unix:"
 WAITS = ".waits"  # behind the name of a socket: a mark beside it
 SERVED = "/tmp/has-served"  # noqa: S108 (this container's own, and empty at each start)
@@ -47,7 +48,12 @@ def connect(address: str, deadline: float) -> socket.socket:
     """Return a connection to the server at `address`, as soon as its queue has room for one; raise OSError."""
     if not address.startswith(UNIX):
         host, _, port = address.rpartition(":")
-        return socket.create_connection((host, int(port)), PATIENCE)
+        while True:
+            try:
+                return socket.create_connection((host, int(port)), ATTEMPT)
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise
     while True:
         connection = socket.socket(socket.AF_UNIX)
         connection.setblocking(False)  # noqa: FBT003 (has no name)

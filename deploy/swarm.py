@@ -19,9 +19,14 @@ from typing import Any, cast
 from deploy.compose import Failure, docker
 from deploy.record import Release
 from deploy.release import asked_for, names
+from deploy.serve import BACKENDS
 
 SECRETS = Path(".secrets")
-PATIENCE = 300  # seconds for one step of all machines; a large image over a slow line takes its time
+PATIENCE = 300  # seconds until the next replica runs; a large image over a slow line takes its time
+# What says that the registry has no such image, and not that it could not be asked. The last some say of what one may
+# not see, too; who may not push there either, is told so then.
+ABSENT = re.compile(r"manifest unknown|name unknown|: not found$|repository does not exist", re.MULTILINE)
+NGINX_SETTINGS = ("ALLOWED_HOSTS", "CLIENT_REQUESTS", "MAX_BODY_BYTES", "PROXY_PROTOCOL", "TRUSTED_PROXIES")
 
 
 def main() -> None:
@@ -43,22 +48,45 @@ def deploy(given: dict[str, str]) -> None:
         raise Failure("this engine manages no swarm: run `docker swarm init` on it, or let DOCKER_HOST name a manager")
     live = service(f"{stack}_app")
     release = Release(asked_for() or names()[0], backend(given, live))
-    image = f"{registry}/app:{release.tag}"
-    provide(image, release.backend, f"RELEASE={release.name}")
-    edge = f"nginx:{fingerprint()}"
-    provide(f"{registry}/{edge}", "nginx")
+    nginx, app = f"nginx:{fingerprint()}", f"{registry}/app:{release.tag}"
+    given |= {"RELEASE": release.name, "BACKEND": release.backend, "NGINX": nginx, "AHEAD": ""}
+    targets = {
+        f"{registry}/{nginx}": ["nginx"],
+        app: [release.backend, "--build-arg", f"RELEASE={release.name}"],
+    }
+    missing = [image for image in targets if not is_there(image)]
+    if app in missing and asked_for() and not os.environ.get("BACKEND"):
+        refuse_another(registry, release)
+    for image in missing:
+        say(f"building {image}")
+        docker("build", "--tag", image, "--target", *targets[image], ".", is_shown=True)
+    check_nginx(f"{registry}/{nginx}", given)
+    for image in missing:
+        say(f"pushing {image}")
+        docker("push", "--quiet", image)
     if live and (replicas := live["Spec"]["Mode"]["Replicated"].get("Replicas")):
         # `docker stack deploy` would undo what `docker service scale` has done.
         given.setdefault("REPLICAS", str(replicas))
-    given |= {"RELEASE": release.name, "BACKEND": release.backend, "NGINX": edge, "SECRETS": secret(stack)}
-    say(f"publishing the static files of {release} on every machine")
-    stack_deploy("deploy/swarm-assets.yml", stack, given)
-    follow_job(f"{stack}_assets")
-    say(f"updating to {release}")
-    stack_deploy("deploy/swarm.yml", stack, given)
-    for name in ("nginx", "app"):
-        follow(f"{stack}_{name}")
+    given["SECRETS"] = secret(stack)
+    go_live(stack, release, live, given)
     say(f"{release} is live, after {time.monotonic() - begun:.0f} seconds")
+
+
+def go_live(stack: str, release: Release, live: dict[str, Any], given: dict[str, str]) -> None:
+    """Publish the static files, and follow the update to its end; raise Failure where it was not the release."""
+    try:
+        say(f"publishing the static files of {release} on every machine")
+        publish(stack, given | {"AHEAD": "--ahead"})
+        say(f"updating to {release}")
+        stack_deploy("deploy/swarm.yml", stack, given)
+        of_nginx = follow_both(stack)
+    except Failure:
+        if live:  # machines that join later run the job, too
+            stack_deploy("deploy/swarm-assets.yml", stack, given | settings_of(live))
+        raise
+    publish(stack, given)  # now also the files that are served at /
+    if of_nginx:
+        raise Failure(f"{release} is live, but nginx is not what it should be: {of_nginx}")
 
 
 def settings() -> dict[str, str]:
@@ -75,16 +103,45 @@ def backend(given: dict[str, str], live: dict[str, Any]) -> str:
     return name or given.get("BACKEND") or "gunicorn"
 
 
-def provide(image: str, target: str, *arguments: str) -> None:
-    """Build a target of the Dockerfile and push it, unless the registry has it: no name is given to a second image."""
+def settings_of(live: dict[str, Any]) -> dict[str, str]:
+    """Return the settings with which the live release was deployed."""
+    container = live["Spec"]["TaskTemplate"]["ContainerSpec"]
+    registry, _, tag = container["Image"].partition("@")[0].rpartition("/app:")
+    release = Release.of_tag(tag)
+    own = {name: value for name, _, value in (each.partition("=") for each in container["Env"])}
+    names = {"REGISTRY": registry, "RELEASE": release.name, "BACKEND": release.backend}
+    return own | names | {"SECRETS": container["Secrets"][0]["SecretName"]}
+
+
+def is_there(image: str) -> bool:
+    """Tell whether the registry has the image, and pull it; raise Failure where it has said neither yes nor no."""
     try:
         docker("pull", "--quiet", image)
-    except Failure:
-        say(f"building {image}")
-        options = [word for argument in arguments for word in ("--build-arg", argument)]
-        docker("build", "--target", target, "--tag", image, *options, ".", is_shown=True)
-        say(f"pushing {image}")
-        docker("push", "--quiet", image)
+    except Failure as failure:
+        if not ABSENT.search(str(failure)):
+            raise
+        return False
+    return True
+
+
+def refuse_another(registry: str, release: Release) -> None:
+    """Raise Failure where RELEASE is an earlier one of the other backend: today's tree is not to have its name."""
+    for each in BACKENDS:
+        other = Release(release.name, each)
+        if other != release and is_there(f"{registry}/app:{other.tag}"):
+            raise Failure(
+                f"there is no {release}, only {other}: BACKEND={other.backend} goes back to that, "
+                f"BACKEND={release.backend} builds what is here now under the same name"
+            )
+
+
+def check_nginx(image: str, given: dict[str, str]) -> None:
+    """Raise Failure, with nginx's own words, where it would not start with this configuration and these settings."""
+    script = (
+        "/srv/nginx/control.sh configure /run/nginx && exec nginx -t -q -p /run/nginx/ -c conf/nginx.conf -e stderr"
+    )
+    options = [f"--env={each}" for each in ("NGINX_UPSTREAM=replicas", *NGINX_SETTINGS)]
+    docker("run", "--rm", "--network=none", *options, image, "sh", "-c", script, settings=given)
 
 
 def fingerprint() -> str:
@@ -107,8 +164,14 @@ def secret(stack: str) -> str:
 
 
 def stack_deploy(file: str, stack: str, given: dict[str, str]) -> None:
-    """Tell the engine what is to be from now on."""
-    docker("stack", "deploy", "--detach", "--with-registry-auth", "-c", file, stack, settings=given)
+    """Tell the engine what is to be from now on; it returns at once, which an option says from Docker 26 on only."""
+    docker("stack", "deploy", "--with-registry-auth", "-c", file, stack, settings=given)
+
+
+def publish(stack: str, given: dict[str, str]) -> None:
+    """Publish the release's static files on every machine, and on those that join later."""
+    stack_deploy("deploy/swarm-assets.yml", stack, given)
+    follow_job(f"{stack}_assets")
 
 
 def service(name: str) -> dict[str, Any]:
@@ -130,9 +193,9 @@ def tasks(name: str) -> list[dict[str, Any]]:
 
 def follow_job(name: str) -> None:
     """Return when the job, in its latest iteration, is done on every machine; raise Failure where it cannot be."""
-    for _ in waiting(name):
+    for found in waiting(name):
         iteration = service(name)["JobStatus"]["JobIteration"]
-        ours = [task for task in tasks(name) if task["JobIteration"] == iteration]
+        ours = [task for task in found if task["JobIteration"] == iteration]
         states = [task["Status"]["State"] for task in ours if task["DesiredState"] in ("complete", "running")]
         if states and set(states) == {"complete"}:
             return
@@ -140,15 +203,32 @@ def follow_job(name: str) -> None:
             raise Failure(f"{name} has failed: {reasons(failed)}\n{logs(name)}")
 
 
+def follow_both(stack: str) -> str:
+    """Follow the updates to their end; return why nginx's has failed, or nothing, and raise Failure for the app's."""
+    of_nginx, of_app = (failure_of(f"{stack}_{name}") for name in ("nginx", "app"))
+    if of_app:
+        raise Failure("\n".join(filter(None, (of_app, of_nginx))))
+    return of_nginx
+
+
+def failure_of(name: str) -> str:
+    """Follow the service to the end of its update, and return why it has failed, or nothing."""
+    try:
+        follow(name)
+    except Failure as failure:
+        return str(failure)
+    return ""
+
+
 def follow(name: str) -> None:
     """Return when the service runs as it should; raise Failure where the engine has gone back, or cannot start it."""
-    for _ in waiting(name):
+    for found in waiting(name):
         it = service(name)
         status = it.get("UpdateStatus", {})
         state = status.get("State", "")
         if state in ("rollback_completed", "rollback_paused", "paused"):
-            raise Failure(f"{name}: {status['Message']}; {reasons(tasks(name))}\n{logs(name)}")
-        now = [task for task in tasks(name) if is_within(task["Spec"], it["Spec"]["TaskTemplate"])]
+            raise Failure(f"{name}: {status['Message']}; {reasons(found)}\n{logs(name)}")
+        now = [task for task in found if is_within(task["Spec"], it["Spec"]["TaskTemplate"])]
         wanted = [task for task in now if task["DesiredState"] == "running"]
         replicas = it["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
         if state in ("", "completed") and len(wanted) >= replicas:
@@ -169,13 +249,20 @@ def is_within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
     )
 
 
-def waiting(name: str) -> Iterator[None]:
-    """Yield now and then; raise Failure when it has been for too long."""
+def waiting(name: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield the service's tasks now and then; raise Failure when no further one has come up for too long."""
+    up: set[str] = set()
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        yield
+        found = tasks(name)
+        if further := {task["ID"] for task in found if task["Status"]["State"] in ("running", "complete")} - up:
+            up |= further
+            deadline = time.monotonic() + PATIENCE
+        yield found
         time.sleep(0.5)
-    raise Failure(f"{name} is not there after {PATIENCE} seconds; the engine goes on trying: {reasons(tasks(name))}")
+    raise Failure(
+        f"{name} has come no further in {PATIENCE} seconds; the engine goes on trying: {reasons(tasks(name))}"
+    )
 
 
 def reasons(found: list[dict[str, Any]]) -> str:

@@ -12,6 +12,14 @@ from tests.stack.waiting import ROOT, until
 
 ENGINE_IMAGE = "docker:dind"
 PID_FILE = "/var/run/docker.pid"
+# On cgroup v2 only a group without processes of its own may limit those below it: the machine's first ones go aside.
+NESTING = """
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    mkdir -p /sys/fs/cgroup/init
+    xargs -rn1 </sys/fs/cgroup/cgroup.procs >/sys/fs/cgroup/init/cgroup.procs || :
+    sed 's/ / +/g; s/^/+/' </sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
+fi
+"""
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 BASE_IMAGES: list[str] = re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
 
@@ -27,12 +35,16 @@ class Engine:
         # Not dockerd itself: a container ends with its first process, and a machine goes on when its daemon has ended.
         options = ("--host=unix:///run/engine/docker.sock", f"--group={os.getgid()}", *nameservers(), *options)
         keep = f"while :; do rm -f {PID_FILE}; dockerd {' '.join(options)}; done"
-        docker(
-            *("run", "--detach", "--privileged", "--name", name, "--hostname", name.rpartition("-")[2]),
-            *("--network", network, "--volume", f"{self.folder}:/run/engine", "--entrypoint", "sh"),
-            *(["--volume", f"{shared}:{shared}"] if shared else []),
-            *(ENGINE_IMAGE, "-c", keep),
-        )
+        try:
+            docker(
+                *("run", "--detach", "--privileged", "--name", name, "--hostname", name.rpartition("-")[2]),
+                *("--network", network, "--volume", f"{self.folder}:/run/engine", "--entrypoint", "sh"),
+                *(["--volume", f"{shared}:{shared}"] if shared else []),
+                *(ENGINE_IMAGE, "-c", NESTING + keep),
+            )
+        except BaseException:
+            self.remove()
+            raise
 
     @property
     def address(self) -> str:
@@ -50,7 +62,10 @@ class Engine:
         return docker("-H", self.host, *arguments)
 
     def load(self, *images: str) -> None:
-        """Give it these images from the engine that it runs on."""
+        """Give it these images from the engine that it runs on, where a build may have used them and kept none."""
+        for image in images:
+            if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
+                docker("pull", "--quiet", image)
         with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saved:
             subprocess.run(["docker", "-H", self.host, "load", "--quiet"], stdin=saved.stdout, check=True, timeout=300)
         assert saved.returncode == 0
@@ -67,8 +82,9 @@ class Engine:
         script = f"mkdir -p /etc/docker && echo '{text}' >/etc/docker/daemon.json && kill -HUP $(cat {PID_FILE})"
         docker("exec", self.name, "sh", "-c", script)
 
-    def kill(self) -> None:
-        """End it as a power cut would."""
+    def cut(self, network: str) -> None:
+        """End it as a power cut would: to be killed alone closes its connections, and everybody is told."""
+        docker("network", "disconnect", "--force", network, self.name)
         docker("kill", self.name)
 
     def remove(self) -> None:

@@ -1,5 +1,6 @@
 """`make swarm-drills`: does every drill to a cluster, and prints what came of each."""
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from tests.swarm.drills import DRILLS
 
 def main() -> None:
     """Do the drills; exit 1 where one has missed its goal."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is left
     missed = []
     print(TABLE, flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,22 @@ class Cluster:
         self.folder = folder
         self.backend = backend
         self.engines: list[Engine] = []
+        self.exits = ExitStack()  # what removes that which is there so far
         copy_tree(folder)
 
     def up(self) -> None:
         """Start the machines and the registry, and make the first deploy."""
         docker("network", "create", self.name)
+        self.exits.callback(docker, "network", "rm", self.name)
+        self.exits.callback(docker, "rm", "--force", "--volumes", f"{self.name}-registry")
         docker(
             *("run", "--detach", "--name", f"{self.name}-registry"),
             *("--network", self.name, "--network-alias", "registry", REGISTRY_IMAGE),
         )
         for number in (1, 2, 3):
-            self.engines.append(Engine(f"{self.name}-n{number}", self.name, f"--insecure-registry={REGISTRY}"))
+            engine = Engine(f"{self.name}-n{number}", self.name, f"--insecure-registry={REGISTRY}")
+            self.exits.callback(engine.remove)
+            self.engines.append(engine)
         for engine in self.engines:
             until(engine.answers, f"{engine.name} answers", 60)
         first, *others = self.engines
@@ -56,11 +61,8 @@ class Cluster:
         until(lambda: all(map(self.answers, self.engines)), "nginx has found the app on each machine")
 
     def down(self) -> None:
-        """Remove everything."""
-        for engine in self.engines:
-            engine.remove()
-        docker("rm", "--force", "--volumes", f"{self.name}-registry")
-        docker("network", "rm", self.name)
+        """Remove everything, also where something cannot be removed."""
+        self.exits.close()
 
     @property
     def urls(self) -> list[str]:
@@ -78,14 +80,17 @@ class Cluster:
 
     @contextmanager
     def changed(self, path: str, more: str) -> Iterator[None]:
-        """Write `more` at the end of a file of the tree, during the block."""
+        """Write `more` at the end of a file of the tree, during the block; where there is none, into a new one."""
         file = self.folder / path
-        text = file.read_text()
-        file.write_text(f"{text}\n{more}")
+        text = file.read_text() if file.exists() else None
+        file.write_text(f"{text or ''}\n{more}")
         try:
             yield
         finally:
-            file.write_text(text)
+            if text is None:
+                file.unlink()
+            else:
+                file.write_text(text)
 
     def manager(self, *arguments: str) -> str:
         """Run `docker` on the first machine."""
@@ -96,10 +101,29 @@ class Cluster:
         found: list[dict[str, Any]] = json.loads(self.manager("service", "inspect", f"site_{name}"))
         return found[0]
 
-    def image(self) -> str:
-        """Return the tag of the app's image."""
-        image: str = self.service("app")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
-        return image.partition("@")[0].rpartition(":")[2]
+    def releases(self) -> set[str]:
+        """Return what is live, by the image of each replica, and by a few answers through each machine."""
+        options = ["--filter", "desired-state=running", "--format", "{{.Image}}"]
+        images = self.manager("service", "ps", *options, "site_app").split()
+        found = {image.partition("@")[0].rpartition(":")[2] for image in images}
+        for url in self.urls * 6:
+            version = httpx.get(f"{url}/version").json()
+            found.add(f"{version['release']}-{version['backend']}")
+        return found
+
+    def static_files(self) -> set[str]:
+        """Return the static files that the home page names, through any of the machines."""
+        pages = [httpx.get(url).text for url in self.urls]
+        return {name for page in pages for name in re.findall(r'(?:href|src)="(/static/[^"]+)"', page)}
+
+    def get(self, path: str) -> set[str]:
+        """Return what this path is answered on the machines: the status, and for a success the body."""
+        answers = [httpx.get(url + path) for url in self.urls]
+        return {each.text if each.is_success else str(each.status_code) for each in answers}
+
+    def engine(self, name: str) -> Engine:
+        """Return the machine that the swarm knows by this name."""
+        return next(engine for engine in self.engines if engine.name.endswith(f"-{name}"))
 
     def replicas(self) -> list[str]:
         """Return the machine of each replica that runs and is meant to."""

@@ -164,6 +164,32 @@ def test_on_tcp_nothing_is_switched(folder, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
+def test_on_tcp_too_one_whose_queue_is_full_for_a_moment_is_only_busy(monkeypatch):
+    monkeypatch.setattr("deploy.live.PATIENCE", 0.9)  # the kernel by itself asks again after a second
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+
+        def serve():
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+        with socket.create_connection(address):  # all that there is room for
+            later = threading.Timer(0.4, serve)
+            later.daemon = True
+            later.start()
+            assert live.answer("{}:{}".format(*address)) == b"200"
+
+
+def test_on_tcp_a_queue_that_stays_full_is_no_answer(monkeypatch):
+    monkeypatch.setattr("deploy.live.PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address), pytest.raises(TimeoutError):
+            live.answer("{}:{}".format(*address))
+
+
 def test_another_word_is_refused(monkeypatch):
     with pytest.raises(SystemExit, match="usage: "):
         run("demote", monkeypatch)
