@@ -21,12 +21,13 @@ from tests.drills.load import KINDS, PAGES, Answer, Kind, Load, load
 from tests.drills.site import THREADS, WORKERS, DrillSite, EngineSite
 from tests.stack.site import later, other
 from tests.stack.waiting import until
+from tests.unit.configuration import gunicorn
 
 WARM_UP = 4  # seconds of load before a drill, from which comes what is usual
 QUIET = 2  # seconds without a failure after which a site has recovered
 SETTLED = 15  # seconds after the load in which what ends by itself has ended
 ONE = BACKENDS[:1]  # is enough where it is all nginx's doing, and for what does both
-QUEUE = 256  # requests that wait for a thread of the app (deploy/gunicorn.conf.py, deploy/uwsgi.ini)
+QUEUE = gunicorn["backlog"]  # requests that wait for a thread of the app
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ def roll_back(site: DrillSite, clients: Load) -> None:
     see_styles(clients, 2)
 
 
-@drill("switch the backend, and back", NOTHING_FAILS, PAGES, in_ci=ONE)
+@drill("switch the backend and back", NOTHING_FAILS, PAGES, in_ci=ONE)
 def switch(site: DrillSite, clients: Load) -> None:
     site.restyle()
     site.make(BACKEND=other(site.backend))
