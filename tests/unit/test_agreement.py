@@ -115,7 +115,7 @@ def test_each_backend_has_a_target_that_names_it():
 def test_the_error_page_of_nginx_may_have_the_style_that_it_has():
     style = re.search(r"<style>(.*?)</style>", (ROOT / "nginx/errors/error.html").read_text(), re.DOTALL)[1]
     digest = b64encode(sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "headers.conf").read_text()
+    assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "own.conf").read_text()
 
 
 def test_the_error_page_of_nginx_looks_as_the_pages_of_the_app():
