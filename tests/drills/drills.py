@@ -198,7 +198,7 @@ def broken_release(site: DrillSite, clients: Load) -> None:
     (site.root / "app" / "wsgi.py").write_text(before)
 
 
-@drill("stop and start, while a request hangs", Goal(None, ("* 503",), 60))
+@drill("stop and start while a request hangs", Goal(None, ("* 503",), 60))
 def stop(site: DrillSite, clients: Load) -> None:
     in_background(site, "/drill/hang", 1)
     time.sleep(0.5)  # it has no sign that it has begun

@@ -54,6 +54,17 @@ def test_stopping_the_app_lets_a_request_in_flight_end(stack, stream, http):
     stack.start_app()
 
 
+def test_while_the_app_stops_nobody_waits_for_it(stack, stream):
+    stopping = threading.Thread(target=stack.stop_app)
+    stopping.start()
+    try:
+        until(lambda: httpx.get(f"{stack.url}/").status_code == 503, "it takes no more")
+        assert stream.is_alive()
+    finally:
+        stopping.join()
+        stack.start_app()
+
+
 def test_the_site_comes_back_after_a_restart_and_loses_no_request_in_flight(stack, stream):
     stack.restart_app()
     until(stack.is_up, "the site is back")
