@@ -118,3 +118,18 @@ def workers(container: Container) -> set[str]:
 def image(name: str) -> str:
     """Return the identity of the image of this name, or nothing where there is none."""
     return docker("image", "ls", "--quiet", "--no-trunc", name).strip()
+
+
+def find_live(everyone: list[Container]) -> Container | None:
+    """Return the one of these containers that live.sock leads to; where it leads nowhere, the oldest."""
+    for running in everyone:
+        if running.state == "running":
+            name = docker("exec", running.identity, "sh", "-c", "readlink /run/app/live.sock || true").strip()
+            found = [each for each in everyone if name == f"{each.hostname}.sock"]
+            return (found or everyone)[0]
+    return everyone[0] if everyone else None
+
+
+def say(what: str) -> None:
+    """Tell whoever deploys how far it is."""
+    print(f"deploy: {what}", flush=True)

@@ -7,34 +7,20 @@ fails, or a deploy that is interrupted, costs nothing. Docker and Python's stand
 
 import fcntl
 import os
-import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from pathlib import Path
 
 from deploy import record
-from deploy.compose import (
-    Container,
-    Failure,
-    Project,
-    compose,
-    containers,
-    docker,
-    image,
-    inspect,
-    logs,
-    project,
-    workers,
-)
+from deploy.candidate import BAKE, bake, promote, removed_if_it_fails, start, wait_until_healthy
+from deploy.compose import Failure, Project, compose, containers, docker, find_live, image, project, say
+from deploy.leftovers import clean_up, prune, remove_sockets, remove_unfinished, retire
+from deploy.names import asked_for, names
 from deploy.record import Release
 
-BAKE = 10  # seconds for which a new release must be healthy, and lose no worker, before it becomes live
-KEPT = 5  # releases that can be returned to, the live one among them; images of older ones are removed
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -99,31 +85,6 @@ def alone() -> Generator[None]:
         yield
 
 
-def clean_up(here: Project) -> None:
-    """Write down what is live, where an interrupted deploy has not, and remove what it has left beside that."""
-    everyone = containers(here, "app")
-    live = find_live(everyone)
-    for other in everyone:
-        if other is not live:
-            say(f"an earlier deploy was interrupted: removing its {other.release}")
-            retire(other)
-    if live and live.release in record.unfinished():
-        record.write_live(live.release)
-    for left in containers(here, "assets", one_off=True):
-        docker("rm", "--force", left.identity)
-    remove_unfinished(here)
-
-
-def find_live(everyone: list[Container]) -> Container | None:
-    """Return the one of these containers that live.sock leads to; where it leads nowhere, the oldest."""
-    for running in everyone:
-        if running.state == "running":
-            name = docker("exec", running.identity, "sh", "-c", "readlink /run/app/live.sock || true").strip()
-            found = [each for each in everyone if name == f"{each.hostname}.sock"]
-            return (found or everyone)[0]
-    return everyone[0] if everyone else None
-
-
 def build(here: Project) -> Release:
     """Build today's tree, and return the release that it is; an image that has that name already is left as it is."""
     wanted = asked_for()
@@ -140,30 +101,6 @@ def build(here: Project) -> Release:
                 docker("tag", built, here.image(release))
             return release
     raise Failure(f"RELEASE is {wanted!r}: an image has that name already, built from something else; choose another")
-
-
-def asked_for() -> str:
-    """Return the name that RELEASE gives to the release, or nothing; raise Failure for one that cannot be."""
-    wanted = os.environ.get("RELEASE", "")
-    if wanted and (wanted in ("dev", "candidate") or not re.fullmatch(r"\w[\w.-]{0,99}", wanted, re.ASCII)):
-        raise Failure(f"RELEASE is {wanted!r}: it must be letters, digits, '_', '.' and '-', and not dev or candidate")
-    return wanted
-
-
-def names() -> list[str]:
-    """Return the names to try for today's tree: its commit if that says it all, and then one with the time behind."""
-    now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    try:
-        commit = git("rev-parse", "--short", "HEAD")
-        changes = git("status", "--porcelain")
-    except (OSError, subprocess.CalledProcessError):
-        return [now]
-    return [f"{commit}-{now}"] if changes else [commit, f"{commit}-{now}"]
-
-
-def git(*arguments: str) -> str:
-    """Run git and return what it prints."""
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def go_live(here: Project, release: Release) -> None:
@@ -201,86 +138,6 @@ def go_live(here: Project, release: Release) -> None:
 
 
 @contextmanager
-def removed_if_it_fails(here: Project, before: list[Container]) -> Generator[None]:
-    """Remove the new container, after its last lines, where the block fails or is interrupted; none of `before`."""
-    try:
-        yield
-    except BaseException:
-        for failed in added(here, before):
-            say(f"the last lines of {failed.release}, which is removed:\n{logs(failed)}")
-            docker("rm", "--force", failed.identity)
-        for old in before:
-            if inspect(old.identity).state == "running":
-                remove_sockets(here, old)
-        raise
-
-
-def added(here: Project, before: list[Container]) -> list[Container]:
-    """Return the app's containers that were not there before."""
-    known = {each.identity for each in before}
-    return [each for each in containers(here, "app") if each.identity not in known]
-
-
-def start(here: Project, release: Release, before: list[Container]) -> Container:
-    """Start the release, beside the old one where there is one, and return its container.
-
-    Until it is promoted it does not take live.sock, whatever becomes of the old one, and does not come back where the
-    engine or the machine is restarted.
-    """
-    say("starting it beside the old one" if before else "starting it")
-    scale = ["--no-recreate", "--scale", f"app={len(before) + 1}"]
-    compose("up", "--detach", "--no-build", "--no-deps", *scale, "app", release=release)
-    match added(here, before):
-        case [new]:
-            pass
-        case others:
-            raise Failure(f"{len(others)} containers have come, and not one: somebody else is at work on this project")
-    if before:
-        docker("update", "--restart", "no", new.identity)
-        with suppress(Failure):  # it has ended already, and whoever watches it will say so
-            docker("exec", new.identity, "python", "-m", "deploy.live", "wait")
-    return new
-
-
-def wait_until_healthy(new: Container) -> None:
-    """Return when the engine calls the container healthy; raise Failure when it calls it anything else but starting."""
-    while (now := inspect(new.identity)).health != "healthy":
-        if now.state != "running" or now.restarts or now.health != "starting":
-            raise Failure(f"{new.release} has not started: {describe(now)}")
-        time.sleep(0.2)
-
-
-def bake(new: Container) -> None:
-    """Return when the container has been healthy for a while; raise Failure where it, or one of its workers, ends.
-
-    The workers are looked at because both servers replace one that dies in silence, and look healthy all the time.
-    """
-    seen: set[str] = set()
-    for _ in range(BAKE):
-        alive, now = workers(new), inspect(new.identity)  # in this order: where it ends in between, we are told so
-        if (now.state, now.health, now.restarts) != ("running", "healthy", 0):
-            raise Failure(f"{new.release} did not last: {describe(now)}")
-        if seen - alive:
-            raise Failure(f"{new.release} did not last: of its workers, {len(seen - alive)} have ended")
-        seen |= alive
-        time.sleep(1)
-
-
-def promote(new: Container) -> None:
-    """Make live.sock lead to the container; raise Failure where it is not ready, now of all times."""
-    say("promoting it")
-    try:
-        docker("exec", new.identity, "python", "-m", "deploy.live", "promote")
-    except Failure as failure:
-        raise Failure(f"{new.release} did not last: {failure}") from failure
-
-
-def describe(container: Container) -> str:
-    """Return the container's state in words."""
-    return f"it is {container.state} and {container.health}, and was restarted {container.restarts} times"
-
-
-@contextmanager
 def uninterrupted() -> Generator[None]:
     """Put off Ctrl-C and its like, for us and for the commands that we run, to the end of this."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -295,61 +152,6 @@ def start_nginx(here: Project, release: Release) -> None:
     if not containers(here, "nginx"):
         compose("build", "nginx", release=release, is_shown=True)
     compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--wait", "nginx", release=release)
-
-
-def retire(container: Container) -> None:
-    """Stop and remove a container that is not live; what was sent to it while it was, is answered."""
-    if inspect(container.identity).state == "running":
-        try:
-            docker("exec", container.identity, "python", "-m", "deploy.live", "drain")
-        except Failure as failure:
-            say(f"it answers nothing more: {failure}")
-    docker("stop", container.identity)
-    docker("rm", "--force", container.identity)
-
-
-def remove_sockets(here: Project, running: Container) -> None:
-    """Remove the sockets that containers have left that are gone: only one that ends by itself removes its own."""
-    known = {"live.sock", *(f"{each.hostname}.sock" for each in containers(here, "app"))}
-    names = docker("exec", running.identity, "ls", "-A", "/run/app").split()
-    if left := [f"/run/app/{name}" for name in names if name not in known]:
-        docker("exec", running.identity, "rm", "--force", "--", *left)
-
-
-def prune(here: Project) -> None:
-    """Remove the images of releases that are too old to be returned to; nobody else's."""
-    everyone = record.releases()
-    kept = everyone[-KEPT:]
-    for old in reversed(everyone[:-KEPT]):
-        try:
-            remove_image(here, old)
-        except Failure as failure:  # a container has it, of somebody else's
-            say(f"{old} is kept: {failure}")
-            kept.insert(0, old)
-    record.write_releases(kept)
-
-
-def remove_unfinished(here: Project) -> None:
-    """Remove the images that a deploy has made and that have not become a release."""
-    try:
-        for release in record.unfinished():
-            if release not in record.releases():
-                remove_image(here, release)
-    except Failure as failure:
-        say(f"left for the next deploy to remove: {failure}")
-    else:
-        record.write_unfinished()
-
-
-def remove_image(here: Project, release: Release) -> None:
-    """Remove the release's name from its image, and so the image, unless it is gone."""
-    if image(here.image(release)):
-        docker("image", "rm", here.image(release))
-
-
-def say(what: str) -> None:
-    """Tell whoever deploys how far it is."""
-    print(f"deploy: {what}", flush=True)
 
 
 if __name__ == "__main__":

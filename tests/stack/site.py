@@ -26,7 +26,7 @@ class Site(ComposeStack):
         self.urls = [self.url]
         copy_tree(folder)
         # Long enough for the releases that die after three seconds.
-        story = folder / "deploy" / "release.py"
+        story = folder / "deploy" / "candidate.py"
         story.write_text(story.read_text().replace("BAKE = 10 ", "BAKE = 5 "))
         # The first deploy's choice; afterwards .env says what is live.
         (folder / ".env").write_text(f"# mine\nBACKEND={self.environ.pop('BACKEND')}\nLOG_LEVEL=info\n")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from deploy import linger, live, serve, swarm
+from deploy import following, linger, live, serve, swarm
 from deploy.compose import Failure
 from deploy.record import Release
 
@@ -345,10 +345,10 @@ def test_an_update_may_take_long_as_long_as_it_goes_on(monkeypatch):
         states = ["running"] * min(5, int(now / 200)) + ["preparing"]
         return [{"ID": str(number), "Status": {"State": state}} for number, state in enumerate(states)]
 
-    monkeypatch.setattr(swarm, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
-    monkeypatch.setattr(swarm, "tasks", tasks)
+    monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    monkeypatch.setattr(following, "tasks", tasks)
     with pytest.raises(Failure, match="site_app has come no further in 300 seconds"):
-        list(swarm.waiting("site_app"))
+        list(following.waiting("site_app"))
     assert 1300 <= now < 1302
 
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from deploy.release import names
+from deploy.names import names
 
 TIME = r"\d{8}-\d{6}"
 
