@@ -75,8 +75,9 @@ def test_the_app_sees_the_host_and_the_port_that_the_client_used(host, name, por
     assert traits(seen(probe.url, {"Host": host})) == (client, "http", asked, name, port, "/environ", "/a")
 
 
-def test_in_absolute_form_the_target_says_the_host_and_the_port(probe):
-    target = b"GET http://b.example:82/environ/a HTTP/1.1\r\nHost: a.example:81\r\nConnection: close\r\n\r\n"
+@pytest.mark.parametrize("scheme", [b"http", b"HTTP", b"a1", b"x+y.z-"])
+def test_in_absolute_form_the_target_says_the_host_and_the_port(scheme, probe):
+    target = b"GET " + scheme + b"://b.example:82/environ/a HTTP/1.1\r\nHost: a.example:81\r\nConnection: close\r\n\r\n"
     environ = Answer.parse(send(probe.url, target), "GET")
     assert b'"HTTP_HOST": "b.example:82"' in environ.body
     assert b'"SERVER_PORT": "82"' in environ.body
