@@ -141,6 +141,17 @@ class Cluster:
         complaints = Counter(re.findall(FAILED, said))
         return "\n".join([tasks, *(f"{' '.join(each)}: {count}" for each, count in sorted(complaints.items()))])
 
+    def errors(self) -> str:
+        """Return what has gone wrong in the daemons themselves, the last of it."""
+        found = []
+        for engine in self.engines:
+            command = ["docker", "logs", "--tail", "200", engine.name]
+            said = subprocess.run(
+                command, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT, check=False
+            ).stdout
+            found += [engine.name, *[line for line in said.splitlines() if "level=error" in line][-10:]]
+        return "\n".join(found)
+
     def answers(self, engine: Engine) -> bool:
         """Tell whether the site is there, by way of this machine."""
         try:

@@ -62,7 +62,7 @@ def drain(cluster: Cluster, clients: Load) -> None:
     until(lambda: len(where := cluster.replicas()) == 3 and "n2" not in where, "all run elsewhere", 90)
     engine.restart_daemon()
     cluster.manager("node", "update", "--availability", "active", "n2")
-    until(lambda: cluster.answers(engine), "it answers again", 60)
+    until(lambda: cluster.answers(engine), "it answers again", 120)
     spread(cluster)
 
 

@@ -119,5 +119,9 @@ def left(name):
 
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
 def test_a_drill_keeps_its_goal(drill, cluster):
-    complaints = run(cluster, drill).complaints()
+    try:
+        complaints = run(cluster, drill).complaints()
+    except BaseException as error:
+        error.add_note(cluster.errors())
+        raise
     assert not complaints, f"{cluster.account()}\n{complaints}"
