@@ -93,7 +93,7 @@ class Exchange:
         return self.begin()
 
     def write(self, data: bytes) -> object:
-        """Send `data` at once: the legacy way to make a body (PEP 3333, The write() Callable)."""
+        """Send `data` at once (PEP 3333, The write Callable)."""
         check_chunk(data)
         write = self.server_write or self.begin_early()
         return write(frame(data) if self.is_framed and data else data)
