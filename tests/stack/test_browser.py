@@ -102,9 +102,8 @@ def test_axe_finds_no_violations_or_undecided_rules(path, modules, visit):
     with visit(path) as page:
         if path == "/":
             press(page)
-        page.evaluate(
-            (modules / "axe-core/axe.min.js").read_text()
-        )  # the Content-Security-Policy would block a script element
+        # Not as a script element, which the Content-Security-Policy would block.
+        page.evaluate((modules / "axe-core/axe.min.js").read_text())
         for scheme, size in product(["light", "dark"], [PHONE, DESK]):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size(size)

@@ -1,4 +1,4 @@
-"""The app returns the same responses on each WSGI server, without nginx and without deploy/server."""
+"""The app returns the same responses on each WSGI server, without nginx."""
 
 import http.client
 import io
@@ -325,9 +325,7 @@ def test_connection_is_kept_alive_or_announced_as_closed(name, running):
         assert first.status == CASES[name].status
         if first.will_close or not running.server.keeps_alive:
             assert first.will_close or running.server.closes_silently
-            assert (
-                not running.server.keeps_alive or first.status == 204
-            )  # waitress closes after a response without a length
+            assert not running.server.keeps_alive or first.status == 204  # waitress closes if there is no length
             assert connection.recv(1) == b""
         else:
             assert Answer.parse(exchange(connection, request(CASES["healthz"], "close")), "GET").status == 200

@@ -1,4 +1,4 @@
-"""A server on TCP that stops answers the requests in its listen queue first."""
+"""A server on TCP answers the requests in its listen queue before it stops."""
 
 import os
 import subprocess

@@ -4,17 +4,8 @@ import pytest
 
 from app.methods import by_method
 from app.middleware.head import head
+from tests.unit.app.middleware.test_head import lazy, page
 from tests.wsgi import call
-
-
-def page(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "4")])
-    return [b"page"]
-
-
-def lazy(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    yield b"page"
 
 
 def test_each_method_calls_its_handler():
