@@ -64,7 +64,7 @@ ENV BACKEND=uwsgi RELEASE=${RELEASE}
 # nginx and its configuration, nothing of the app: so that deploying the app never touches it.
 FROM ${NGINX_IMAGE} AS nginx
 # Memory that is mounted here takes the folder's mode, where nothing says whose it is to be (deploy/swarm/stack.yml).
-RUN install --directory --mode=1777 /run/nginx
+RUN install --directory --mode=1777 /run/nginx && install --directory --owner=101 --group=101 /run/nginx/buffers
 COPY nginx /srv/nginx
 WORKDIR /run/nginx
 USER 101:101

@@ -49,7 +49,6 @@ PAIRS = {
     ],
     "nobody else is asked where the app does not take a request": [
         ("nginx proxy_connect_timeout", "<", "nginx proxy_read_timeout"),
-        ("nginx proxy_connect_timeout", "<", "nginx proxy_next_upstream_timeout"),
     ],
     "the app refuses what nginx has let through": [
         ("nginx client_max_body_size", "<=", "app MAX_BODY_BYTES"),
@@ -59,12 +58,10 @@ PAIRS = {
         ("gunicorn limit_request_fields", "<", "uwsgi max-vars"),
     ],
     "nginx refuses what the app would take": [("app MAX_BODY_BYTES", "<=", "nginx client_max_body_size")],
-    "the largest body that is allowed does not fit, and is a 500": [
-        ("nginx client_max_body_size", "<", "tmpfs of nginx"),
+    "nginx answers 503 to a response header that the app may send": [
+        ("a whole header, and what is added", "<=", "nginx proxy_buffer_size"),
     ],
-    "bodies on their way take the memory that nginx needs, and it is killed": [
-        ("twice the tmpfs of nginx", "<=", "nginx mem_limit"),
-    ],
+    "uWSGI cuts a response while nginx waits for a slow client": [("nginx send_timeout", "<", "uwsgi socket-timeout")],
     "nginx has no file left for a connection that it has taken": [
         ("twice nginx worker_connections", "<=", "nginx worker_rlimit_nofile"),
     ],
@@ -89,9 +86,7 @@ PLACES = {
     "health check's patience": "ANSWER_SECONDS in deploy/server/live.py",
     "kernel somaxconn": "net.core.somaxconn",
     "nginx client_max_body_size": "MAX_BODY_BYTES",
-    "tmpfs of nginx": "the size of /run/nginx in docker-compose.yml",
     "twice nginx worker_connections": "nginx worker_connections",
-    "twice the tmpfs of nginx": "the size of /run/nginx in docker-compose.yml",
 }
 
 
@@ -227,13 +222,8 @@ def app_container(app: dict[str, Any], machine_cpus: int, machine_memory: int) -
 
 def nginx_container(nginx: dict[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield what Compose makes of nginx's limits."""
-    sizes = dict(tmpfs(nginx))
     yield "nginx stop_grace_period", number(nginx.get("stop_grace_period", "10s"))
     yield "nginx client_max_body_size", largest_body(environment(nginx))
-    yield "nginx mem_limit", limit(nginx, "mem_limit")
-    # Where an overlay has put the bodies on a disk, they take as much as there is, and no memory.
-    yield "tmpfs of nginx", sizes.get("/run/nginx", inf)
-    yield "twice the tmpfs of nginx", 2 * sizes.get("/run/nginx", 0)
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
@@ -246,13 +236,6 @@ def limit(service: dict[str, Any], name: str) -> float:
     """Return a limit of a service; unset, 0 and -1 are none."""
     value = int(service.get(name, 0))
     return value if value > 0 else inf
-
-
-def tmpfs(service: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield where a service has a file system in memory, and how large that may become."""
-    for mount in service.get("tmpfs", []):
-        found = re.search(r"[:,]size=(\d+[kmg]?)(?:,|$)", mount, re.IGNORECASE)
-        yield mount.partition(":")[0], size(found[1]) if found else inf
 
 
 def size(text: str) -> float:

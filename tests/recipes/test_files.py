@@ -33,6 +33,15 @@ def test_a_file_that_is_uploaded_can_be_downloaded(content):
     assert answer.headers["Content-Length"] == str(len(content))
 
 
+def test_nginx_can_send_a_file_in_place_of_the_app():
+    upload("notes.txt")
+    answer = call(application, "/large-files/notes.txt")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["X-Accel-Redirect"] == "/private/notes.txt"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=notes.txt"
+    assert answer.headers["Content-Type"] == "text/plain"
+
+
 def test_an_uploaded_page_is_not_shown_but_saved():
     upload("page.html", b"<script>")
     assert call(application, "/files/page.html").headers["Content-Disposition"].startswith("attachment")
@@ -69,6 +78,7 @@ def test_what_is_not_an_upload_is_404(name, uploads):
     upload("notes.txt")
     (uploads / ".part").write_text("half a file")
     assert call(application, f"/files/{name}").status == 404
+    assert call(application, f"/large-files/{name}").status == 404
 
 
 @pytest.mark.parametrize("name", ["../secret", "/secret", ".secret", "..%2Fsecret", "a/../../secret"])

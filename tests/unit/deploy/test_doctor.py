@@ -279,8 +279,9 @@ GUNICORN, UWSGI, NGINX, SITE = FILES
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 40s", "nginx worker_shutdown_timeout is 40, "),
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 1m30s", "nginx worker_shutdown_timeout is 90, "),
         (NGINX, "connections 4096", "connections 8192", "twice nginx worker_connections is 16,384, "),
-        (NGINX, "buffers 4 8k", "buffers 8 8K", "a whole header, and what is added is 69,632, "),
-        (SITE, "connect_timeout 100ms", "connect_timeout 5s", "nginx proxy_connect_timeout is 5, "),
+        (SITE, "buffer_size 36k", "buffer_size 32k", "a whole header, and what is added is 36,864, "),
+        (SITE, "connect_timeout 100ms", "connect_timeout 30s", "nginx proxy_connect_timeout is 30, "),
+        (NGINX, " send_timeout 20s", " send_timeout 30s", "nginx send_timeout is 30, "),
     ],
 )
 def test_what_a_fork_writes_into_a_file_is_compared(path, old, new, what, fork):
@@ -296,31 +297,6 @@ def test_what_gunicorn_does_not_bound_contradicts_nothing(name, fork):
     with (fork / GUNICORN).open("a") as file:
         file.write(f"\n{name} = 0\n")
     assert contradictions() == {}
-
-
-def test_a_body_that_is_allowed_and_that_nginx_has_no_room_for_is_told():
-    assert contradictions(MAX_BODY_BYTES=str(100 * 1024**2)) == {}
-    [(what, remedy)] = contradictions(MAX_BODY_BYTES=str(200 * 1024**2)).items()
-    assert what.endswith("tmpfs of nginx is 134,217,728: the largest body that is allowed does not fit, and is a 500")
-    assert remedy == "raise the size of /run/nginx in docker-compose.yml, or lower MAX_BODY_BYTES"
-
-
-@pytest.mark.parametrize(
-    ("tmpfs", "mem_limit", "is_well"),
-    [
-        ("/run/nginx:mode=0755,size=256m", 512 * 1024**2, True),
-        ("/run/nginx:mode=0755,size=256m", 256 * 1024**2, False),
-        ("/run/nginx:size=1g", 0, True),
-        ("/run/nginx:mode=0755", 512 * 1024**2, False),
-        ("/run/nginx", 512 * 1024**2, False),
-        ("/tmp:size=999m", 256 * 1024**2, True),  # the bodies are on a disk
-    ],
-)
-def test_bodies_in_memory_leave_nginx_some(tmpfs, mem_limit, is_well):
-    services = composed()
-    services["nginx"] |= {"tmpfs": [tmpfs], "mem_limit": str(mem_limit)}
-    said = [what for what, _ in consistency.contradictions(consistency.values(services, 2, 4 * GIB))]
-    assert said == [] if is_well else [what.partition(" is ")[0] for what in said] == ["twice the tmpfs of nginx"]
 
 
 # --- The workers ------------------------------------------------------------------------------------------------------
