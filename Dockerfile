@@ -64,7 +64,7 @@ ENV BACKEND=uwsgi RELEASE=${RELEASE}
 # nginx with its configuration and without the app's files, so that a deploy of the app does not change this image.
 FROM ${NGINX_IMAGE} AS nginx
 # A tmpfs without an owner (deploy/swarm/stack.yml) takes the mode of this folder.
-RUN install --directory --mode=1777 /run/nginx
+RUN install --directory --mode=1777 /run/nginx && install --directory --owner=101 --group=101 /run/nginx/buffers
 COPY nginx /srv/nginx
 WORKDIR /run/nginx
 USER 101:101

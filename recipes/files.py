@@ -1,8 +1,8 @@
 """File upload by form (RFC 7578), and download through wsgi.file_wrapper, which lets the server use sendfile.
 
-Use it for users' files of at most MAX_BODY_BYTES. nginx serves the site's own files (app/static). For large files, let
-the browser upload to an object store, and let nginx send downloads (X-Accel-Redirect). This recipe has no access
-control: combine it with recipes/sessions.py or recipes/authentication.py.
+Use it for users' files of at most MAX_BODY_BYTES. nginx serves the site's own files (app/static). For larger uploads,
+let the browser send them to an object store. This recipe has no access control: combine it with recipes/sessions.py or
+recipes/authentication.py.
 
 Run: `python -m recipes.files`, then `curl -i -F file=@README.md localhost:8000/files`, and
 `curl -OJ localhost:8000/files/README.md`. The files are in the folder UPLOADS.
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from http import HTTPStatus
+from mimetypes import guess_type
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -26,7 +27,7 @@ from app.middleware.errors import errors
 from app.middleware.head import head
 from app.middleware.request_id import request_id
 from app.request import media_type
-from app.response import error, not_found, whole
+from app.response import empty, error, not_found, whole
 from app.router import router
 from app.settings import settings
 from app.wsgi import chain
@@ -87,8 +88,34 @@ def download(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
     return response(environ, start_response)
 
 
+def download_by_nginx(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Have nginx send the file, so that no thread waits for a slow client.
+
+    nginx sees UPLOADS as its folder `private`: mount one volume as UPLOADS in the app and, read-only, as
+    /run/nginx/private in nginx; for `make local`, link .local/PORT/private to UPLOADS.
+    """
+    _, arguments = environ["wsgiorg.routing_args"]
+    name = arguments["name"]
+    if name != secure_filename(name) or not (UPLOADS / name).is_file():
+        return not_found(environ, start_response)
+    media_type, _ = guess_type(name)
+    headers = [
+        ("Content-Type", media_type or "application/octet-stream"),
+        ("Content-Disposition", f"attachment; filename={name}"),
+        ("X-Accel-Redirect", f"/private/{name}"),
+    ]
+    return empty(start_response, HTTPStatus.OK, headers)
+
+
 application = chain(
-    [head, request_id, errors], router({"/files": {"POST": upload}, "/files/{name}": {"GET": download}})
+    [head, request_id, errors],
+    router(
+        {
+            "/files": {"POST": upload},
+            "/files/{name}": {"GET": download},
+            "/large-files/{name}": {"GET": download_by_nginx},
+        }
+    ),
 )
 
 if __name__ == "__main__":

@@ -33,6 +33,15 @@ def test_uploaded_file_can_be_downloaded(content):
     assert answer.headers["Content-Length"] == str(len(content))
 
 
+def test_large_file_is_sent_by_nginx():
+    upload("notes.txt")
+    answer = call(application, "/large-files/notes.txt")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["X-Accel-Redirect"] == "/private/notes.txt"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=notes.txt"
+    assert answer.headers["Content-Type"] == "text/plain"
+
+
 def test_uploaded_page_is_sent_as_attachment():
     upload("page.html", b"<script>")
     assert call(application, "/files/page.html").headers["Content-Disposition"].startswith("attachment")
@@ -69,6 +78,7 @@ def test_name_that_is_no_upload_gets_404(name, uploads):
     upload("notes.txt")
     (uploads / ".part").write_text("half a file")
     assert call(application, f"/files/{name}").status == 404
+    assert call(application, f"/large-files/{name}").status == 404
 
 
 @pytest.mark.parametrize("name", ["../secret", "/secret", ".secret", "..%2Fsecret", "a/../../secret"])

@@ -56,10 +56,12 @@ def test_the_socket_is_where_nginx_looks_for_it():
     assert f"run:{folder}" in services["app"]["volumes"]
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
     socket = (ROOT / "nginx" / "socket.conf").read_text()
-    assert re.findall(r"^ +server (.+);", socket, re.MULTILINE) == ["unix:run/live.sock max_fails=0"] * 2
+    assert re.findall(r"^ +server (.+);", socket, re.MULTILINE) == ["unix:run/live.sock"]
     assert f"run:{prefix}/run:ro" in services["nginx"]["volumes"]
     assert f"assets:{prefix}/static:ro" in services["nginx"]["volumes"]
     assert any(mount.startswith(f"{prefix}:") for mount in services["nginx"]["tmpfs"])
+    assert f"buffers:{prefix}/buffers" in services["nginx"]["volumes"]
+    assert f" {prefix}/buffers\n" in dockerfile
     assert f"WORKDIR {prefix}\n" in dockerfile
 
 

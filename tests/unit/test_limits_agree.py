@@ -5,16 +5,11 @@ import re
 import pytest
 
 from app.settings import Settings
-from deploy.server import live
+from deploy.server import live, response_check
 from tests.unit.configuration import control, directive, gunicorn, nginx, number, readme, services, uwsgi
 
 table = readme.partition("| Limit |")[2].partition("\n\n")[0]
 documented = dict(re.findall(r"^\| ([^|`]+) \| ([^|]+) \|", table, re.MULTILINE))
-
-
-def tmpfs_size():
-    [size] = re.findall(r"size=(\w+)", services["nginx"]["tmpfs"][0])
-    return size
 
 
 BUFFERS, BUFFER = (number(text) for text in directive("large_client_header_buffers").split())
@@ -38,7 +33,9 @@ SAME = {
     "an idle connection of a client": [directive("keepalive_timeout")],
     "requests on one connection": [directive("keepalive_requests")],
     "connections at a time, those to the app included": [directive("worker_connections")],
-    "bodies and answers on their way, in nginx's container": [tmpfs_size()],
+    "one header field of a response": [response_check.FIELD_SIZE],
+    "all header fields of a response": [response_check.HEADERS_SIZE],
+    "what nginx stores of a response for a slow client": [directive("proxy_max_temp_file_size")],
 }
 
 
@@ -47,8 +44,18 @@ def test_a_limit_is_everywhere_what_the_readme_says(limit):
     assert {number(value) for value in SAME[limit]} == {number(documented[limit])}
 
 
+def test_nginx_takes_every_response_header_that_the_app_may_send():
+    assert number(directive("proxy_buffer_size")) >= response_check.HEADERS_SIZE + 2048
+
+
 def test_the_readme_has_every_limit():
-    assert documented.keys() == SAME.keys() | {"the body", "methods", "requests of one client", "---"}
+    assert documented.keys() == SAME.keys() | {
+        "the body",
+        "methods",
+        "requests of one client",
+        "the disk space for both",
+        "---",
+    }
 
 
 def test_the_largest_body_is_one_setting_with_one_default():
@@ -84,7 +91,3 @@ def test_who_waits_for_a_request_waits_longer_than_it_may_take():
 
 def test_a_connection_to_the_app_and_one_to_the_client_have_files_enough():
     assert number(directive("worker_rlimit_nofile")) >= 2 * number(directive("worker_connections"))
-
-
-def test_the_bodies_on_their_way_leave_nginx_memory_of_its_own():
-    assert number(tmpfs_size()) <= number(services["nginx"]["mem_limit"]) / 2
