@@ -16,6 +16,8 @@ class Settings:
 
     backend: str = "unknown"  # which server runs us; each image sets its own
     release: str = "dev"  # which release this is; the image sets it
+    workers: int = 1  # the launcher sets both
+    threads: int = 1
     log_level: str = "info"
     max_body_bytes: int = 1_048_576  # nginx is told the same; a test compares the defaults
     static_dir: Path = Path(__file__).parent / "static"  # a release's built files; these are for development
@@ -27,6 +29,8 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         backend=environ.get("BACKEND") or default.backend,
         release=environ.get("RELEASE") or default.release,
+        workers=integer(environ, "SERVER_WORKERS", default.workers, 1, 1024),
+        threads=integer(environ, "SERVER_THREADS", default.threads, 1, 1024),
         log_level=choice(environ, "LOG_LEVEL", default.log_level, LOG_LEVELS),
         max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
         static_dir=Path(environ.get("STATIC_DIR") or default.static_dir),

@@ -30,12 +30,14 @@ def ready(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 
 
 def version(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer which release, on which backend, in which instance and worker."""
+    """Answer with the release, its backend, the number of workers and threads, this instance and this worker."""
     return json(
         start_response,
         {
             "release": settings.release,
             "backend": settings.backend,
+            "workers": settings.workers,
+            "threads": settings.threads,
             "instance": socket.gethostname(),
             "worker": os.getpid(),
         },

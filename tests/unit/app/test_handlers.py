@@ -99,9 +99,9 @@ def test_a_check_that_does_not_hold_makes_it_not_ready(monkeypatch):
     assert (answer.status, json.loads(answer.body)) == (503, {"status": "unavailable", "checks": {"database": False}})
 
 
-def test_version_says_who_answers():
+def test_version_names_release_backend_size_and_instance():
     answer = json.loads(call(application, "/version").body)
-    assert answer.keys() == {"release", "backend", "instance", "worker"}
+    assert answer.keys() == {"release", "backend", "workers", "threads", "instance", "worker"}
 
 
 @pytest.mark.parametrize(
