@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from loadtest.objectives import AT_LEAST, TOTAL, Objective, Recorded, Row
+from loadtest.site import Version
 
 FILE = "baseline.json"
 RUNS, FEWEST = 5, 3
@@ -31,7 +32,7 @@ METRICS = {"total": ["requests_per_second", "p50_ms", "p95_ms"], "route": ["p50_
 Settings = dict[str, Any]
 
 
-def settings(options: Namespace) -> Settings:
+def settings(options: Namespace, version: Version) -> Settings:
     """Return what two runs must have in common to be compared."""
     return {
         "shape": options.shape,
@@ -41,6 +42,9 @@ def settings(options: Namespace) -> Settings:
         "classes": sorted(options.user_classes),
         "host": options.host,
         "cpus": os.cpu_count(),
+        "backend": version.backend,
+        "server workers": version.workers,
+        "server threads": version.threads,
     }
 
 
@@ -69,7 +73,7 @@ def rows(path: Path, now: Settings, recorded: Recorded) -> tuple[list[Row], str]
     if not path.exists() or now["shape"] == "breakpoint":
         return [], ""
     baseline = json.loads(path.read_text())
-    if other := [name for name, value in baseline["settings"].items() if now[name] != value]:
+    if other := [name for name, value in baseline["settings"].items() if now.get(name) != value]:
         return [], f"Not held against the baseline: it has another setting of {', '.join(other)}."
     measured = figures(recorded)
     objectives = [

@@ -2,6 +2,6 @@
 
 from loadtest import run
 from loadtest.pilot import Shape
-from loadtest.scenarios import ApiClient, Stress, Visitor
+from loadtest.scenarios import ApiClient, SlowClient, Stress, Visitor
 
-__all__ = ["ApiClient", "Shape", "Stress", "Visitor", "run"]
+__all__ = ["ApiClient", "Shape", "SlowClient", "Stress", "Visitor", "run"]

@@ -1,12 +1,12 @@
 """The objectives, and how recorded statistics are held against them. Knows nothing of locust."""
 
 import tomllib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-TOTAL, EVERY = "total", "*"
+TOTAL, EVERY, MINIMUM = "total", "*", "minimum_responses"
 PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
 AT_LEAST = {"requests_per_second", "users_percent"}
 METRICS = {
@@ -28,6 +28,7 @@ class Objective:
     metric: str
     limit: float
     origin: str = "objective"  # or "baseline"
+    minimum: int = 1  # responses; with fewer it is not measured
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Row:
 
     objective: Objective
     measured: float | None
+    requests: int = 0  # that it was measured on
 
     @property
     def passed(self) -> bool | None:
@@ -112,17 +114,19 @@ class Objectives:
     served: list[Objective]
     generator: list[Objective]
 
-    def rows(self, recorded: Recorded) -> list[Row]:
-        """Return each objective with what was recorded; those of "*" once for each route that has none of its own."""
+    def rows(self, recorded: Recorded, routes: Collection[str] = ()) -> list[Row]:
+        """Return each objective with what was recorded; those of "*" once for each route that has none of its own.
+
+        `routes` are in the run's scenarios: those without a response are not measured.
+        """
         own = {each.subject for each in self.served}
         rows = []
         for each in self.served:
-            subjects = sorted(recorded.routes.keys() - own) if each.subject == EVERY else [each.subject]
+            subjects = sorted({*recorded.routes, *routes} - own) if each.subject == EVERY else [each.subject]
             for subject in subjects:
                 route = recorded.total if subject == TOTAL else recorded.routes.get(subject, Route())
-                objective = Objective(subject, each.metric, each.limit, each.origin)
-                is_silent = subject != TOTAL and not route.requests
-                rows.append(Row(objective, None if is_silent else route.measure(each.metric, recorded.seconds)))
+                measured = route.measure(each.metric, recorded.seconds)
+                rows.append(judge(replace(each, subject=subject), measured, route.requests))
         return rows
 
     def invalid(self, generator: dict[str, float]) -> list[str]:
@@ -135,32 +139,48 @@ class Objectives:
         ]
 
 
+def judge(objective: Objective, measured: float | None, requests: int) -> Row:
+    """Return the row; with fewer responses than the objective needs, it is not measured.
+
+    Two figures need no minimum: the rate of all requests, and an error rate that is missed.
+    """
+    row = Row(objective, measured, requests)
+    is_total_rate = (objective.subject, objective.metric) == (TOTAL, "requests_per_second")
+    is_missed = objective.metric == "error_percent" and row.passed is False
+    return row if requests >= objective.minimum or is_total_rate or is_missed else Row(objective, None, requests)
+
+
 def read(path: Path, known: Iterable[str]) -> Objectives:
     """Return the objectives that the file holds; raise ObjectiveError for one that cannot be meant."""
     try:
         table = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ObjectiveError(f"{path}: {error}") from error
-    if unknown := table.keys() - {"note", *METRICS}:
-        raise ObjectiveError(f"{path}: [{min(unknown)}] must be one of note, {', '.join(METRICS)}")
+    if unknown := table.keys() - {"note", MINIMUM, *METRICS}:
+        raise ObjectiveError(f"{path}: [{min(unknown)}] must be one of note, {MINIMUM}, {', '.join(METRICS)}")
     routes: dict[str, Any] = table.get("route", {})
     if unknown := routes.keys() - {EVERY, *known}:
         raise ObjectiveError(f"{path}: no scenario has a route {min(unknown)!r}; there are {', '.join(sorted(known))}")
-    served = list(section(path, "total", TOTAL, table.get("total", {})))
+    minimum = table.get(MINIMUM, 1)
+    served = list(section(path, "total", TOTAL, table.get("total", {}), minimum))
     for name, limits in routes.items():
-        served += section(path, "route", name, limits)
-    return Objectives(
-        table.get("note", ""), served, list(section(path, "generator", "generator", table.get("generator", {})))
-    )
+        served += section(path, "route", name, limits, minimum)
+    generator = list(section(path, "generator", "generator", table.get("generator", {}), 1))
+    return Objectives(table.get("note", ""), served, generator)
 
 
-def section(path: Path, kind: str, subject: str, limits: object) -> Iterator[Objective]:
+def section(path: Path, kind: str, subject: str, limits: object, minimum: object) -> Iterator[Objective]:
     """Yield the objectives of one section; raise ObjectiveError for one that cannot be meant."""
     if not isinstance(limits, dict):
         raise ObjectiveError(f"{path}: {subject!r} is {limits!r}: it must be a table of metrics")
+    minimum = limits.get(MINIMUM, minimum)
+    if not isinstance(minimum, int) or isinstance(minimum, bool) or minimum < 1:
+        raise ObjectiveError(f"{path}: {MINIMUM} of {subject!r} is {minimum!r}: it must be a whole number, 1 or more")
     for metric, limit in limits.items():
+        if metric == MINIMUM:
+            continue
         if metric not in METRICS[kind]:
             raise ObjectiveError(f"{path}: {metric} of {subject!r} must be one of {', '.join(METRICS[kind])}")
         if isinstance(limit, bool) or not isinstance(limit, int | float) or limit < 0:
             raise ObjectiveError(f"{path}: {metric} of {subject!r} is {limit!r}: it must be a number, 0 or more")
-        yield Objective(subject, metric, float(limit))
+        yield Objective(subject, metric, float(limit), minimum=minimum)

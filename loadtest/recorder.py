@@ -4,6 +4,7 @@ import sys
 import time
 from argparse import Namespace
 from collections import deque
+from datetime import UTC, datetime
 
 import gevent
 from locust.env import Environment
@@ -35,7 +36,7 @@ class Recorder:
     def start(self) -> None:
         """Begin, anew where it has begun before."""
         self.__init__(self.environment)  # type: ignore[misc]
-        self.began = time.perf_counter()
+        self.began, self.started = time.perf_counter(), datetime.now(UTC)
         self.miss_workers()
         self.task = gevent.spawn(self.watch)
 

@@ -10,12 +10,8 @@ from loadtest.charts import lines
 from loadtest.objectives import AT_LEAST, METRICS, Recorded, Row
 
 PASSED, FAILED, INVALID = 0, 1, 2
-WORDS = {True: "pass", False: "FAIL", None: "not measured"}
-VERDICTS = {
-    PASSED: "passed: every objective holds",
-    FAILED: "FAILED: an objective does not hold",
-    INVALID: "INVALID: this run says nothing of the server",
-}
+WORDS = {True: "met", False: "MISSED"}
+INVALID_VERDICT = "INVALID: this run does not measure the server"
 
 
 @dataclass(frozen=True)
@@ -34,13 +30,14 @@ class Step:
 
     def __str__(self) -> str:
         broken = [describe(row) for row in self.rows if row.passed is False]
-        return f"{self.users} users: " + (", ".join(self.invalid or broken) or "every objective holds")
+        return f"{self.users} users: " + (", ".join(self.invalid or broken) or "every objective was met")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that a run has found."""
+    """The result of a run."""
 
+    measured: dict[str, Any]  # the site, when, and for how long
     settings: baseline.Settings
     notes: list[str]
     invalid: list[str]
@@ -54,9 +51,40 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """Return what the run is worth; one that is not valid cannot pass, and cannot fail."""
-        if self.invalid:
+        if self.invalid or (self.rows and len(self.not_measured) == len(self.rows)):
             return INVALID
         return FAILED if any(row.passed is False for row in self.rows) else PASSED
+
+    @property
+    def not_measured(self) -> list[Row]:
+        """Return the objectives that had too few responses."""
+        return [row for row in self.rows if row.passed is None]
+
+    @property
+    def verdict(self) -> str:
+        """Return the verdict, with the number of objectives that were met, missed and not measured."""
+        if self.exit_code == INVALID:
+            return INVALID_VERDICT
+        results = [row.passed for row in self.rows]
+        word, count = ("FAILED", results.count(False)) if self.exit_code else ("passed", results.count(True))
+        verdict = f"{word}: {count} of {len(results)} objectives {'missed' if self.exit_code else 'met'}"
+        return f"{verdict}, {len(self.not_measured)} not measured" if self.not_measured else verdict
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why the run is invalid, and which objectives were not measured."""
+        responses = {row.objective.subject: row.requests for row in self.not_measured}
+        routes = ", ".join(f"{subject} ({count})" for subject, count in sorted(responses.items()))
+        few = [f"not measured, too few responses: {routes}: set a longer RUN_TIME"] if routes else []
+        return self.invalid + few
+
+    @property
+    def site(self) -> str:
+        """Return what was measured, where, when, and for how long."""
+        about = self.measured
+        size = f"{about['workers']} workers of {about['threads']} threads"
+        when = f"from {about['started']} for {about['seconds']:.0f} s"
+        return f"Measured: backend {about['backend']}, release {about['release']}, {size}, at {about['host']}, {when}."
 
     @property
     def highest(self) -> str:
@@ -83,9 +111,10 @@ def table(rows: list[Row]) -> list[list[str]]:
     cells = [["", *(metric.replace("_", " ") for metric in metrics), ""]]
     for (origin, subject), line in sorted(lines.items(), key=lambda each: (each[0][0] == "baseline", each[0][1])):
         results = {row.passed for row in line.values()}
-        result = False if False in results else True if True in results else None
+        few = f"not measured: too few responses ({next(iter(line.values())).requests})"
+        result = WORDS[False] if False in results else few if None in results else WORDS[True]
         name = subject + (", baseline" if origin == "baseline" else "")
-        cells.append([name, *(cell(line.get(metric)) for metric in metrics), WORDS[result]])
+        cells.append([name, *(cell(line.get(metric)) for metric in metrics), result])
     return cells
 
 
@@ -109,15 +138,16 @@ def verdict(outcome: Outcome, folder: Path) -> list[str]:
     text = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     figures = ", ".join(f"{name} {value:.0f}" for name, value in outcome.generator.items())
     told = [*outcome.notes, *([outcome.highest] if outcome.highest else []), f"The generator: {figures}."]
-    reasons = [f"load: {reason}" for reason in outcome.invalid]
+    reasons = [f"load: {reason}" for reason in outcome.reasons]
     return [
         "",
         *text,
         "",
         *told,
+        outcome.site,
         f"The report: {folder / 'index.html'}",
         *reasons,
-        f"load: {VERDICTS[outcome.exit_code]}",
+        f"load: {outcome.verdict}",
     ]
 
 
@@ -132,7 +162,9 @@ def everything(outcome: Outcome) -> dict[str, Any]:
     """Return the outcome as JSON has it."""
     return {
         "exit_code": outcome.exit_code,
-        "verdict": VERDICTS[outcome.exit_code],
+        "verdict": outcome.verdict,
+        "measured": outcome.measured,
+        "not_measured": [f"{row.objective.subject} {row.objective.metric}" for row in outcome.not_measured],
         "invalid": outcome.invalid,
         "notes": outcome.notes,
         "highest": outcome.highest,
@@ -179,7 +211,7 @@ def html(outcome: Outcome) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in outcome.settings.items() if value not in (0, []))
     return page.render(
         "report.html",
-        title=VERDICTS[outcome.exit_code],
+        title=outcome.verdict,
         state=["pass", "fail", "invalid"][outcome.exit_code],
         outcome=outcome,
         settings=settings,

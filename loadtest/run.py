@@ -4,22 +4,17 @@ It listens to locust's events, so it is the same run from `make load`, in a cont
 """
 
 import copy
-import http.client
 import sys
-import urllib.error
-import urllib.request
-from argparse import Namespace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import locust.stats
 from locust import TaskSet, User, events
 from locust.argument_parser import LocustArgumentParser
-from locust.contrib.fasthttp import insecure_ssl_context_factory
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import baseline, objectives, report, scenarios
+from loadtest import baseline, objectives, report, scenarios, site
 from loadtest.generator import Effort, Monitor, figures
 from loadtest.objectives import Objectives
 from loadtest.pilot import Shape
@@ -41,6 +36,7 @@ class Run:
         self.objectives = given
         self.monitor = Monitor()
         self.recorder = Recorder(environment)
+        self.watch = site.Watch(self.options.host)
         self.workers: dict[str, Effort] = {}
         self.steps: list[report.Step] = []  # of a breakpoint
         self.step_began = objectives.Recorded(0, {}), dict[str, Effort]()
@@ -52,6 +48,8 @@ class Run:
         self.step_began = objectives.Recorded(0, {}), {}
         self.monitor.start()
         if not isinstance(self.environment.runner, WorkerRunner):
+            self.watch.address = self.environment.host or self.options.host  # the web page can name another
+            self.watch.start()
             self.recorder.start()
 
     def stopping(self, **_: object) -> None:
@@ -62,6 +60,7 @@ class Run:
         """End measuring."""
         self.monitor.stop()
         self.recorder.stop()
+        self.watch.stop()
 
     def blame(self, user_instance: User | TaskSet, exception: Exception, **_: object) -> None:
         """Count what a task raised as a request that failed: the one that it was about to count, or to send."""
@@ -98,6 +97,8 @@ class Run:
         """Return why this run says nothing of the server, in words."""
         lost = self.recorder.lost.items()
         found = [f"worker {name} was lost {second:.0f} s after the start" for name, second in lost]
+        if self.watch.change and not self.options.allow_change:
+            found.append(f"{self.watch.change} (ALLOW_CHANGE=1 allows it)")
         seconds, wanted = self.recorder.recorded().seconds, self.options.run_time
         if self.options.shape != "breakpoint" and seconds < WHOLE * wanted:
             found.append(f"it was ended after {seconds:.0f} s of {wanted:.0f} s")
@@ -109,21 +110,34 @@ class Run:
         generator = figures({name: each.since(began.get(name, Effort())) for name, each in efforts.items()})
         generator["users_percent"] = self.recorder.peak / users * 100
         self.step_began, self.recorder.peak = (now, efforts), 0
-        rows = self.objectives.rows(now.since(recorded))
+        rows = self.rows(now.since(recorded))
         self.steps.append(report.Step(users, rows, generator, self.objectives.invalid(generator)))
         say(f"load: {self.steps[-1]}")
         return self.steps[-1].holds
+
+    def rows(self, recorded: objectives.Recorded) -> list[objectives.Row]:
+        """Return the objectives of the routes that this run's user classes request."""
+        classes = {each.__name__ for each in self.environment.user_classes}
+        return self.objectives.rows(recorded, scenarios.names(classes))
 
     def outcome(self) -> report.Outcome:
         """Return the outcome of the run."""
         recorded = self.recorder.recorded()
         held = [step for step in self.steps if step.holds]
-        rows = (held or self.steps)[-1].rows if self.steps else self.objectives.rows(recorded)
-        settings = baseline.settings(self.options)
+        rows = (held or self.steps)[-1].rows if self.steps else self.rows(recorded)
+        version, seconds = self.watch.version, round(recorded.seconds, 1)
+        settings = baseline.settings(self.options, version)
         held_against, remark = baseline.rows(Path(self.options.report, baseline.FILE), settings, recorded)
         return report.Outcome(
+            measured={
+                "host": self.watch.address,
+                **vars(version),
+                "instances": sorted(self.watch.first | self.watch.last),
+                "started": f"{self.recorder.started:%Y-%m-%d %H:%M:%S} UTC",
+                "seconds": seconds,
+            },
             settings=settings,
-            notes=[each for each in (self.objectives.note, remark) if each],
+            notes=[each for each in (self.objectives.note, remark, self.watch.change) if each],
             invalid=self.invalid(),
             rows=rows + held_against,
             steps=self.steps,
@@ -143,6 +157,8 @@ def add_options(parser: LocustArgumentParser) -> None:
                         include_in_web_ui=False, help="The file that says what must hold")  # fmt: skip
     parser.add_argument("--report", default=str(HERE / "report"), env_var="LOCUST_REPORT",
                         include_in_web_ui=False, help="The folder that the report is left in")  # fmt: skip
+    parser.add_argument("--allow-change", action="store_true", env_var="LOCUST_ALLOW_CHANGE",
+                        help="Accept a run during which the site's release, backend or size changed")  # fmt: skip
 
 
 @events.init.add_listener
@@ -151,10 +167,14 @@ def prepare(environment: Environment, **_: object) -> None:
     given = options(environment)
     given.num_users = given.num_users or PLANS[given.shape].users
     given.run_time = given.run_time or PLANS[given.shape].seconds
+    is_worker = isinstance(environment.runner, WorkerRunner)
     try:
-        run = Run(environment, objectives.read(Path(given.objectives), scenarios.names()))
-    except objectives.ObjectiveError as error:
+        limits = objectives.read(Path(given.objectives), scenarios.names())
+        if not is_worker:
+            find_site(environment)
+    except (objectives.ObjectiveError, site.SiteError) as error:
         refuse(str(error))
+    run = Run(environment, limits)
     environment.events.test_start.add_listener(run.start)
     environment.events.test_stopping.add_listener(run.stopping)
     environment.events.test_stop.add_listener(run.stop)
@@ -163,9 +183,8 @@ def prepare(environment: Environment, **_: object) -> None:
     environment.events.worker_report.add_listener(run.hear)
     if isinstance(environment.shape_class, Shape):
         environment.shape_class.holds = run.step_holds
-    if given.headless and not isinstance(environment.runner, WorkerRunner):
+    if given.headless and not is_worker:
         given.html_file = f"{given.report}/locust.html"
-        require_answer(given)
         how = f"{given.processes} workers" if isinstance(environment.runner, MasterRunner) else "one process"
         say(f"load: {given.shape}, {given.num_users} users, {given.run_time:.0f} s, {how}, against {given.host}")
         conclude(environment, run)
@@ -177,16 +196,17 @@ def refuse(sentence: str) -> NoReturn:
     sys.exit(report.INVALID)
 
 
-def require_answer(given: Namespace) -> None:
-    """Refuse to start where nothing answers HTTP at the host."""
+def find_site(environment: Environment) -> None:
+    """Set the host to where the site is; without one, raise SiteError, or start the web page all the same."""
+    given = options(environment)
     try:
-        # Whatever its certificate: the users do not look at it either.
-        context = insecure_ssl_context_factory()
-        urllib.request.urlopen(given.host, timeout=10, context=context).close()  # noqa: S310 (the user's own)
-    except urllib.error.HTTPError:
-        return  # it answers, and the run will say what
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        refuse(f"nothing answers at {given.host} ({error}): start the stack, `docker compose up`, or set HOST")
+        given.host = site.find(given.host)
+    except site.SiteError as error:
+        if given.headless:
+            raise
+        say(f"load: {error}")
+        given.host = given.host or site.addresses()[-1]
+    environment.host = given.host
 
 
 def conclude(environment: Environment, run: Run) -> None:

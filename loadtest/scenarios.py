@@ -6,14 +6,14 @@
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any
 
 import gevent
-from locust import FastHttpUser, between
+from locust import FastHttpUser, TaskSet, between
 
 from loadtest.assets import assets
 from loadtest.checks import Expected, check
@@ -21,6 +21,7 @@ from loadtest.checks import Expected, check
 HTML, JSON, PROBLEM, TEXT = "text/html", "application/json", "application/problem+json", "text/plain"
 BODY = {"text": "Zoë", "numbers": [1, 2.5, -3], "nested": {"none": None, "true": True}}
 LARGE = {"text": "x" * 900_000}  # bytes; MAX_BODY_BYTES is 1,048,576
+UNREAD_BYTES = [3_000, 30_000, 300_000, 1_000_000]
 TOO_LARGE = {"text": "x" * 1_048_576}
 VALUES = ["locust", "mantis", "42"]  # for {name}
 TYPES: dict[str, str | tuple[str, ...]] = {  # of assets; those with other names may have any
@@ -48,9 +49,16 @@ class Call:
     method: str
     path: str
     answers: Expected
-    sends: Any = None  # as JSON; or bytes, as they are
+    sends: Any = None  # as JSON; or bytes, as they are; or a list of bytes, one of them each time
+    type: str = "application/json"  # of what it sends
     seconds: float = 0  # that it takes to send it
     name: str = ""  # in the statistics, if not the path
+
+
+def unread(method: str, path: str, status: HTTPStatus) -> Call:
+    """Return a call whose body the app does not read."""
+    bodies = [b"x" * size for size in UNREAD_BYTES]
+    return Call(1, method, path, Expected(status, PROBLEM), bodies, "text/plain", name=f"{path}, unread body")
 
 
 PAGES = [
@@ -65,23 +73,33 @@ CALLS = [
     Call(1, "GET", "/readyz", Expected(type=JSON, json=lambda value: value["status"] == "ok")),
 ]
 
-# What a busy site also gets: long answers, slow and large requests, and requests that are refused, rightly.
+# Responses and requests that take seconds.
+SLOW = [
+    Call(1, "GET", "/stream", Expected(type=TEXT, ends="chunk 7 of 7\n")),
+    Call(1, "POST", "/echo", Expected(json=lambda it: it == BODY), sends=BODY, seconds=2, name="/echo, sent slowly"),
+]
+
+# Large requests, and requests that the site refuses.
 STRESS = [
-    Call(2, "GET", "/stream", Expected(type=TEXT, ends="chunk 7 of 7\n")),
-    Call(2, "POST", "/echo", Expected(json=lambda it: it == BODY), sends=BODY, seconds=2, name="/echo, sent slowly"),
     Call(1, "POST", "/echo", Expected(json=lambda value: value == LARGE), sends=LARGE, name="/echo, large"),
     Call(1, "POST", "/echo", Expected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE), sends=TOO_LARGE, name="/echo, too large"),
     Call(1, "POST", "/echo", Expected(HTTPStatus.BAD_REQUEST, PROBLEM), sends=b"{", name="/echo, not JSON"),
     Call(1, "DELETE", "/about", Expected(HTTPStatus.METHOD_NOT_ALLOWED, PROBLEM, header="Allow")),
-    Call(2, "GET", "/nowhere", Expected(HTTPStatus.NOT_FOUND, PROBLEM)),
+    Call(1, "GET", "/nowhere", Expected(HTTPStatus.NOT_FOUND, PROBLEM)),
+    # The app answers these without reading the body. nginx must not lose the response.
+    unread("POST", "/about", HTTPStatus.METHOD_NOT_ALLOWED),
+    unread("PUT", "/about", HTTPStatus.METHOD_NOT_ALLOWED),
+    unread("DELETE", "/about", HTTPStatus.METHOD_NOT_ALLOWED),
+    unread("POST", "/nowhere", HTTPStatus.NOT_FOUND),
+    unread("POST", "/echo", HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
 ]
 
 # Seconds after which a request that has no answer has failed: longer than the longest of these is meant to take.
 PATIENCE = 10
 
 # Of each class: its share of the users, and seconds between what one of them does.
-SHARES = {"Visitor": 6, "ApiClient": 3, "Stress": 1}
-THINKS = {"Visitor": (0.5, 1.5), "ApiClient": (0.1, 0.5), "Stress": (0.5, 1.5)}
+SHARES = {"Visitor": 6, "ApiClient": 3, "SlowClient": 1, "Stress": 1}
+THINKS = {"Visitor": (0.5, 1.5), "ApiClient": (0.1, 0.5), "SlowClient": (0.1, 0.5), "Stress": (0.1, 0.5)}
 
 
 def ask(user: FastHttpUser, method: str, path: str, expected: Expected, **given: Any) -> str:  # noqa: ANN401
@@ -120,11 +138,13 @@ def open_page(page: Page) -> Callable[[FastHttpUser], None]:
 
 def make_call(call: Call) -> Callable[[FastHttpUser], None]:
     """Return the task of making the call."""
-    body = call.sends if isinstance(call.sends, bytes) else json.dumps(call.sends).encode() if call.sends else b""
-    headers = {"Accept": "*/*"} | ({"Content-Type": "application/json"} if body else {})
+    sends = call.sends if isinstance(call.sends, list) else [call.sends]
+    bodies = [each if isinstance(each, bytes) else json.dumps(each).encode() if each else b"" for each in sends]
+    headers = {"Accept": "*/*"} | ({"Content-Type": call.type} if bodies[0] else {})
 
     def task(user: FastHttpUser) -> None:
         path = call.path.replace("{name}", random.choice(VALUES))  # noqa: S311
+        body = random.choice(bodies)  # noqa: S311
         data = slowly(body, call.seconds) if call.seconds else body
         ask(user, call.method, path, call.answers, name=call.name or call.path, data=data, headers=headers)
 
@@ -162,15 +182,44 @@ class ApiClient(User):
     tasks: Any = {make_call(call): call.weight for call in CALLS}
 
 
+class EveryTask(TaskSet):
+    """Runs all its tasks in random order, then again: a short run reaches every one."""
+
+    left: list[Any] = []
+
+    def get_next_task(self) -> Any:  # noqa: ANN401 (locust's type)
+        """Return a task that has not run in this turn."""
+        first, *self.left = self.left or random.sample(self.tasks, len(self.tasks))
+        return first
+
+    def execute_task(self, task: Any) -> None:  # noqa: ANN401
+        """Run the task with the user, as a class without a task set does."""
+        task(self.user)
+
+
+def cycle(calls: list[Call]) -> list[type[TaskSet]]:
+    """Return the tasks of a user that makes every call once before it makes one again."""
+    return [type("Cycle", (EveryTask,), {"tasks": {make_call(call): call.weight for call in calls}})]
+
+
+class SlowClient(User):
+    """Takes seconds for a request or a response, and holds a thread of the app meanwhile."""
+
+    weight = SHARES["SlowClient"]
+    wait_time = between(*THINKS["SlowClient"])
+    tasks: Any = cycle(SLOW)
+
+
 class Stress(User):
-    """What takes long, is large or is refused."""
+    """Sends large requests and requests that the site refuses."""
 
     weight = SHARES["Stress"]
     wait_time = between(*THINKS["Stress"])
-    tasks: Any = {make_call(call): call.weight for call in STRESS}
+    tasks: Any = cycle(STRESS)
 
 
-def names() -> set[str]:
-    """Return the name of every route that a run can measure, as the objectives name them."""
-    calls = {f"{call.method} {call.name or call.path}" for call in CALLS + STRESS}
-    return calls | {f"GET {page.path}" for page in PAGES} | {f"GET {ASSET}"}
+def names(classes: Collection[str] = SHARES.keys()) -> set[str]:
+    """Return the routes that these user classes request, as the objectives name them."""
+    calls = {"ApiClient": CALLS, "SlowClient": SLOW, "Stress": STRESS}
+    names = {f"{call.method} {call.name or call.path}" for each in classes for call in calls.get(each, [])}
+    return names | ({f"GET {ASSET}", *(f"GET {page.path}" for page in PAGES)} if "Visitor" in classes else set())

@@ -10,7 +10,7 @@ from tests.stack.waiting import ROOT, until
 
 pytestmark = pytest.mark.kind("docker")
 
-SERVICES = ["app", "nginx", "locust-web", "locust-worker"]
+SERVICES = ["app", "nginx", "locust-web"]
 REPORT = "/srv/loadtest/report"
 
 
@@ -71,9 +71,7 @@ def test_the_app_has_no_way_out(running):
 
 
 def test_an_image_holds_its_own_server_and_no_tool_to_build_with(running):
-    own = {"gunicorn": "gunicorn", "uwsgi": "uwsgi", "app": "python", "nginx": "nginx"} | dict.fromkeys(
-        ["locust-web", "locust-worker"], "locust"
-    )
+    own = {"nginx": "nginx", "locust-web": "locust"}
     tools = ["gcc", "cc", "make", "pip", "uv", "gunicorn", "uwsgi", "nginx", "locust"]
     for service in SERVICES:
         script = f"for tool in {' '.join(tools)}; do command -v $tool >/dev/null && echo $tool; done; true"
@@ -107,10 +105,9 @@ def test_one_run_of_locust_passes_and_leaves_a_report(running, tmp_path):
     code, output = one_run(running, tmp_path, late=10000, users="20")
     assert code == 0, output
     assert "Locust" in (tmp_path / "locust.html").read_text()
-    assert "<polyline" in (tmp_path / "index.html").read_text()
     for name in ("/about", "/echo", "/hello/{name}", "/static/*", "Aggregated"):
         assert f" {name} " in output
-    assert "load: passed: every objective holds" in output
+    assert "load: passed: 1 of 1 objectives met" in output
 
 
 def test_a_run_that_the_container_holds_up_is_not_valid(running, tmp_path, monkeypatch):

@@ -172,7 +172,7 @@ def passed(site, tmp_path_factory):
 
 def test_a_good_site_passes_and_every_route_is_measured(passed):
     load, output = passed
-    assert "load: passed: every objective holds" in output
+    assert "load: passed: " in output
     assert "5 of 6 s" in output  # the progress
     routes = load.report["routes"]
     assert {"GET /", "GET /about", "GET /hello/{name}", "GET /static/*", "POST /echo", "GET /version"} <= routes.keys()
@@ -186,7 +186,7 @@ def test_a_wrong_answer_fails_the_run_and_is_told(broken_site, tmp_path):
     load = Load(tmp_path, broken_site.url, LOCUST_USER_CLASSES="Visitor ApiClient")
     code, output = load.run()
     assert code == 1, output
-    assert "load: FAILED: an objective does not hold" in output
+    assert "load: FAILED: " in output
     told = {f"{each['method']} {each['name']}": each["error"] for each in load.report["errors"]}
     assert "'Where to begin' is not in the body: '<p>ok'" in told["GET /about"]
     assert "expected application/json; came 'text/plain" in told["GET /version"]
@@ -262,7 +262,7 @@ def test_a_generator_that_is_held_up_makes_the_run_invalid(site, tmp_path):
     code, output = load.run()
     assert code == 2, output
     assert "load: the generator's late_p95_ms is " in output
-    assert "load: INVALID: this run says nothing of the server" in output
+    assert "load: INVALID: this run does not measure the server" in output
 
 
 @pytest.mark.parametrize("workers", [2, 1], ids=["one of two", "the last one"])
@@ -280,7 +280,7 @@ def test_a_worker_that_is_lost_is_told_and_makes_the_run_invalid(workers, site, 
     output = "".join(lines) + running.communicate(timeout=120)[0]
     assert running.returncode == 2, output
     assert " is lost, " in output
-    assert "load: INVALID: this run says nothing of the server" in output
+    assert "load: INVALID: this run does not measure the server" in output
     assert " was lost " in load.report["invalid"][0]
 
 
@@ -330,7 +330,7 @@ def test_a_breakpoint_tells_the_highest_load_that_held(broken_site, tmp_path):
     load = Load(tmp_path, broken_site.url, limits, LOCUST_USER_CLASSES="Visitor", **settings)
     code, output = load.run()
     assert code == 0, output
-    assert "load: 30 users: every objective holds" in output
+    assert "load: 30 users: every objective was met" in output
     highest = str(load.report["highest"])
     assert highest.startswith("The highest load that held: ")
     assert "GET / p50_ms" in highest
@@ -366,7 +366,7 @@ def test_workers_that_do_not_come_are_no_verdict_on_the_server(site, tmp_path):
     code, output = Load(tmp_path, site.url, **settings, LOCUST_MASTER_NODE_PORT=str(free_port())).run()
     assert code == 2, output
     assert "Gave up waiting for workers to connect" in output
-    assert "load: INVALID: this run says nothing of the server" in output
+    assert "load: INVALID: this run does not measure the server" in output
 
 
 def test_a_port_that_another_run_has_is_no_verdict_on_the_server(site, tmp_path):

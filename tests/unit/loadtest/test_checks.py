@@ -14,7 +14,7 @@ PROGRAM = """
 import json
 from http import HTTPStatus
 from loadtest.checks import Expected, check
-from loadtest.scenarios import CALLS, STRESS, TYPES
+from loadtest.scenarios import CALLS, SLOW, STRESS, TYPES
 
 class Response:
     def __init__(self, status=200, text="", content=None, **headers):
@@ -35,7 +35,7 @@ def reason(response, expected):
     check(response, expected)
     return response.reason
 
-calls = {f"{call.method} {call.name or call.path}": call.answers for call in CALLS + STRESS}
+calls = {f"{call.method} {call.name or call.path}": call.answers for call in CALLS + SLOW + STRESS}
 version, style = calls["GET /version"], Expected(type=TYPES[".css"], filled=True)
 print(json.dumps({
     "good": reason(Response(text='{"release": "", "backend": ""}', Content_Type="application/json"), version),

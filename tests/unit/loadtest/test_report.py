@@ -11,11 +11,21 @@ from loadtest.report import Outcome, Step
 GOOD = Row(Objective("GET /", "p95_ms", 100), 50)
 BAD = Row(Objective("GET /", "p99_ms", 100), 150)
 SLOW = Row(Objective("total", "requests_per_second", 10), 9)
-SILENT = Row(Objective("GET /stream", "p95_ms", 100), None)
+SILENT = Row(Objective("GET /stream", "p95_ms", 100), None, 4)
 
 
 def outcome(rows=(), invalid=(), steps=()):
     return Outcome(
+        measured={
+            "host": "http://site",
+            "backend": "uwsgi",
+            "release": "7",
+            "workers": 2,
+            "threads": 4,
+            "instances": ["a"],
+            "started": "2026-01-02 03:04:05 UTC",
+            "seconds": 20.1,
+        },
         settings={"shape": "smoke", "users": 3},
         notes=["a <note>"],
         invalid=[*invalid],
@@ -39,6 +49,7 @@ def outcome(rows=(), invalid=(), steps=()):
         ([GOOD, SLOW], [], 1),
         ([GOOD], ["a worker was lost"], 2),
         ([BAD], ["a worker was lost"], 2),
+        ([SILENT], [], 2),
     ],
 )
 def test_a_run_passes_fails_or_cannot_be_judged(rows, invalid, code, tmp_path):
@@ -51,10 +62,30 @@ def test_the_table_has_a_line_for_each_subject_with_what_was_measured_and_the_li
     held_against = Row(Objective("GET /", "p95_ms", 40, "baseline"), 50)
     lines = report.verdict(outcome([GOOD, BAD, SLOW, SILENT, held_against]), tmp_path)
     lines = [" ".join(line.split()) for line in lines]
-    assert "GET / 50 <= 100 150 > 100 FAIL" in lines
-    assert "GET /, baseline 50 > 40 FAIL" in lines
-    assert "GET /stream - not measured" in lines
-    assert "total 9 < 10 FAIL" in lines
+    assert "GET / 50 <= 100 150 > 100 MISSED" in lines
+    assert "GET /, baseline 50 > 40 MISSED" in lines
+    assert "GET /stream - not measured: too few responses (4)" in lines
+    assert "total 9 < 10 MISSED" in lines
+
+
+def test_verdict_counts_the_objectives_that_were_not_measured(tmp_path):
+    assert outcome([GOOD]).verdict == "passed: 1 of 1 objectives met"
+    assert outcome([GOOD, SILENT]).verdict == "passed: 1 of 2 objectives met, 1 not measured"
+    assert outcome([BAD, GOOD, SILENT]).verdict == "FAILED: 1 of 3 objectives missed, 1 not measured"
+    few = "load: not measured, too few responses: GET /stream (4): set a longer RUN_TIME"
+    assert few in report.verdict(outcome([GOOD, SILENT]), tmp_path)
+
+
+def test_every_result_names_what_was_measured(tmp_path):
+    sentence = (
+        "Measured: backend uwsgi, release 7, 2 workers of 4 threads, at http://site, "
+        "from 2026-01-02 03:04:05 UTC for 20 s."
+    )
+    assert sentence in report.verdict(outcome([GOOD]), tmp_path)
+    report.write(outcome([GOOD]), tmp_path)
+    assert sentence in (tmp_path / "index.html").read_text()
+    measured = json.loads((tmp_path / "report.json").read_text())["measured"]
+    assert measured == outcome().measured
 
 
 @pytest.mark.parametrize(
@@ -96,4 +127,4 @@ def test_the_page_has_its_charts_and_quotes_what_it_was_told(tmp_path):
     assert page.count("<polyline") == 5
     assert "a &lt;note&gt;" in page
     assert "came &lt;500&gt;" in page
-    assert "http" not in page.replace("http-equiv", "")  # nothing is loaded from anywhere
+    assert "http" not in page.replace("http-equiv", "").replace("at http://site", "")  # nothing is loaded from anywhere
