@@ -20,8 +20,8 @@ from deploy.server.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
 SECRETS = Path("/run/secrets/app.env")  # deploy/swarm/stack.yml
-APPLICATIONS = {"gunicorn": "deploy.server.proxied:application", "uwsgi": "deploy.server.chunked:application"}
-BACKENDS = tuple(APPLICATIONS)
+BACKENDS = ("gunicorn", "uwsgi")
+APPLICATION = "deploy.server.wsgi:application"
 
 
 def main() -> None:
@@ -72,10 +72,9 @@ def secrets(text: str) -> dict[str, str]:
     return found
 
 
-def command(environ: Mapping[str, str], application: str = "") -> list[str]:
+def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
     """Return the server's command line for these settings; raise SettingError for one that is not allowed."""
     backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
-    application = application or APPLICATIONS[backend]
     workers, threads = size(environ)
     listen = own_address(environ)
     if not re.fullmatch(r"unix:.{1,107}|[^:]+:\d+", listen):  # 107: sockaddr_un.sun_path, unix(7)

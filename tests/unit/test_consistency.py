@@ -25,7 +25,6 @@ from tests.unit.configuration import (
     uwsgi,
 )
 
-
 OVERLAYS = ("tls/tls.yml", "swarm/stack.yml", "swarm/stack-assets.yml")
 
 
