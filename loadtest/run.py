@@ -117,7 +117,7 @@ class Run:
 
     def rows(self, recorded: objectives.Recorded) -> list[objectives.Row]:
         """Return the objectives of the routes that this run's user classes request."""
-        classes = {each.__name__ for each in self.environment.user_classes}
+        classes = {base.__name__ for each in self.environment.user_classes for base in each.__mro__}
         return self.objectives.rows(recorded, scenarios.names(classes))
 
     def outcome(self) -> report.Outcome:

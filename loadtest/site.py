@@ -55,8 +55,8 @@ class Watch:
     def start(self) -> None:
         """Read the version, and go on reading it until `stop`."""
         self.versions: list[Version] = []  # in the order in which they were first seen
+        self.first: set[str] = set()  # instances
         self.last: set[str] = set()
-        self.first = self.read(SAMPLES)
         self.task = gevent.spawn(self.poll)
 
     def stop(self) -> None:
@@ -67,7 +67,8 @@ class Watch:
             self.last = self.read(SAMPLES)
 
     def poll(self) -> None:
-        """Read the version once a second."""
+        """Read the version several times, then once a second."""
+        self.first = self.read(SAMPLES)
         while True:
             gevent.sleep(1)
             self.read(1)
@@ -110,17 +111,22 @@ def find(address: str | None) -> str:
     while True:
         for each in candidates:
             try:
-                get(f"{each}/version")
-            except (OSError, ValueError, http.client.HTTPException) as error:
+                get(f"{each}/")
+            except OSError as error:
                 reason = error
+            except (ValueError, http.client.HTTPException) as error:  # it answers, but not with HTTP
+                raise no_site(each, error) from error
             else:
                 return each
         if time.monotonic() > deadline:
-            remedy = (
-                "start the site (`docker compose up`, or `make local`), or set LOCUST_HOST to the address of another"
-            )
-            raise SiteError(f"nothing answers at {candidates[-1]} ({reason}): {remedy}")
+            raise no_site(candidates[-1], reason)
         time.sleep(0.2)
+
+
+def no_site(address: str, reason: Exception) -> SiteError:
+    """Return the error for an address at which no site answers."""
+    remedy = "start the site (`docker compose up`, or `make local`), or set LOCUST_HOST to the address of another"
+    return SiteError(f"nothing answers at {address} ({reason}): {remedy}")
 
 
 def addresses() -> list[str]:

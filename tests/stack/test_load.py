@@ -342,7 +342,7 @@ def test_nothing_to_measure_is_said_in_one_sentence(tmp_path):
     assert code == 2
     [line] = output.splitlines()
     assert line.startswith(f"load: nothing answers at {url} (")
-    assert line.endswith("start the stack, `docker compose up`, or set HOST")
+    assert "start the site (`docker compose up`, or `make local`), or set LOCUST_HOST" in line
 
 
 def test_what_answers_and_speaks_no_http_is_nothing_to_measure(tmp_path):
@@ -443,4 +443,71 @@ def test_the_report_in_a_browser_has_its_charts_and_nothing_to_complain_of(schem
     with opened(load.folder / "index.html", scheme, width) as page:
         assert page.locator("svg").count() == 3
         assert page.locator("polyline").count() == 5
-        assert page.locator("h1").inner_text() == "passed: every objective holds"
+        assert page.locator("h1").inner_text().startswith("passed: ")
+
+
+# A site whose release changes two seconds after the first request.
+CHANGING = """
+import json, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+began = []
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        began.append(time.monotonic())
+        release = 2 if time.monotonic() > began[0] + 2 else 1
+        body = json.dumps({"backend": "gunicorn", "release": f"r{release}", "instance": f"i{release}"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def changing_site():
+    """Return the address of a site whose release changes during a run."""
+    with subprocess.Popen([sys.executable, "-c", CHANGING], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        finally:
+            server.terminate()
+
+
+@WORKERS
+def test_deploy_during_the_run_makes_it_invalid(workers, changing_site, tmp_path):
+    limits = PATIENT + "[total]\nrequests_per_second = 0\n"
+    code, output = Load(tmp_path, changing_site, limits, LOCUST_USER_CLASSES="Visitor", **workers).run()
+    assert code == 2, output
+    assert "load: the site changed during the run: backend gunicorn, release r1, " in output
+    assert "then backend gunicorn, release r2, " in output
+
+
+def test_deploy_during_the_run_can_be_allowed(changing_site, tmp_path):
+    limits = PATIENT + "[total]\nrequests_per_second = 0\n"
+    settings = {"LOCUST_USER_CLASSES": "Visitor", "LOCUST_ALLOW_CHANGE": "1"}
+    load = Load(tmp_path, changing_site, limits, **settings)
+    code, output = load.run()
+    assert code == 0, output
+    assert load.report["notes"][-1].startswith("the site changed during the run: ")
+
+
+def test_another_program_is_measured_as_unknown(tmp_path):
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            limits = PATIENT + "[total]\nrequests_per_second = 0\n"
+            settings = {"LOCUST_RUN_TIME": "2s", "LOCUST_USER_CLASSES": "Visitor"}
+            code, output = Load(tmp_path, f"http://127.0.0.1:{port}", limits, **settings).run()
+        finally:
+            server.terminate()
+    assert code == 0, output
+    assert "Measured: backend unknown, release unknown, unknown workers of unknown threads, at http://127" in output

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-pytest.importorskip("gevent", reason="the load test: gevent is not installed, `make .venv/loadtest`")
+gevent = pytest.importorskip("gevent", reason="the load test: gevent is not installed, `make .venv/loadtest`")
 
 from loadtest import site
 from loadtest.site import Version
@@ -55,6 +55,7 @@ def change(monkeypatch, *answers):
     monkeypatch.setattr(site, "read_version", lambda _: next(found))
     watch = site.Watch("http://site")
     watch.start()
+    gevent.sleep(0)
     for _ in answers[4:]:
         watch.read(1)
     watch.stop()
