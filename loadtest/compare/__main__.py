@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shutil
 import signal
 import subprocess
 import sys
@@ -64,9 +63,8 @@ def main() -> None:
     counts = {label: (stack.failures, stack.requests) for label, stack in stacks.items()}
     comparison = output.Comparison(names, told, results, counts, behaviour)
     output.write(comparison, REPORT)
-    if os.environ.get("README"):
-        output.paste(comparison, ROOT / "README.md")
-        shutil.copyfile(REPORT / "compare.svg", ROOT / "loadtest" / "compare.svg")
+    if os.environ.get("DOCS"):
+        output.paste(comparison, ROOT / "docs" / "load-testing.md")
     print(f"\n{output.text(comparison)}\n\n{' '.join(told)}\ncompare: {REPORT / 'compare.html'}, and .md to paste")
 
 

@@ -6,8 +6,8 @@ import pytest
 
 gevent = pytest.importorskip("gevent", reason="the load test: gevent is not installed, `make .venv/loadtest`")
 
-from loadtest import site
-from loadtest.site import Version
+from loadtest import site  # noqa: E402
+from loadtest.site import Version  # noqa: E402
 
 DOCKER = "#!/bin/sh\nprintf '%s' '{}'\n"
 
