@@ -74,6 +74,8 @@ CMD ["/srv/nginx/control.sh", "start"]
 FROM python AS loadtest
 COPY --from=build-loadtest /venv /venv
 COPY loadtest loadtest
+# The load test reads the CPU limit, too.
+COPY deploy/server/sizing.py deploy/server/
 # The addresses of nginx on Compose's network: the first that answers is tested (loadtest/site.py).
 ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_SITE="https://nginx:8443 http://nginx:8080"
 USER 10001:10001

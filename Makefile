@@ -81,13 +81,14 @@ LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(R
 # Many shells export HOST as the name of the machine: LOCUST_HOST comes before it, unless make's command line sets HOST.
 SITE = $(if $(filter environment,$(origin HOST)),$(or $(LOCUST_HOST),$(HOST)),$(or $(HOST),$(LOCUST_HOST)))
 
-load: .venv/loadtest ## Load-test the running stack, and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=http://...)
+load: .venv/loadtest ## Load-test the running site and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=http://...)
 	@exec env $(LOAD) .venv/bin/python -m loadtest --config loadtest/headless.conf
 
-load-baseline: .venv/loadtest ## Measure what this machine does, RUNS times, to hold later runs against
+load-baseline: .venv/loadtest ## Run the load test RUNS times and record its figures; later runs are held to them
 	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf
 
-compare: .venv/loadtest ## Compare two stacks: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
+compare: .venv/loadtest ## Measure two stacks in turns: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
+	@deploy/install.sh wrk
 	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY REPORT DOCS,$(if $($(name)),$(name)='$($(name))')) \
 	  .venv/bin/python -m loadtest.compare
 

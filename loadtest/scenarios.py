@@ -1,6 +1,6 @@
-"""Who comes and what they do. A fork adds its own route in one line of PAGES or CALLS; what is below stays as it is.
+"""The user classes and their requests. To test your own route, add a line to PAGES or CALLS.
 
-`{name}` in a path is filled in anew for each request, and stands for all of them in the statistics.
+Each request to a path with `{name}` replaces it by one of VALUES; the statistics count them under that path.
 """
 
 import json
@@ -24,35 +24,35 @@ LARGE = {"text": "x" * 900_000}  # bytes; MAX_BODY_BYTES is 1,048,576
 UNREAD_BYTES = [3_000, 30_000, 300_000, 1_000_000]
 TOO_LARGE = {"text": "x" * 1_048_576}
 VALUES = ["locust", "mantis", "42"]  # for {name}
-TYPES: dict[str, str | tuple[str, ...]] = {  # of assets; those with other names may have any
+TYPES: dict[str, str | tuple[str, ...]] = {  # Content-Type of an asset by suffix; others may have any
     ".css": "text/css",
-    ".js": ("text/javascript", "application/javascript"),  # the second by an older nginx
+    ".js": ("text/javascript", "application/javascript"),  # an older nginx sends the second
     ".svg": "image/svg+xml",
 }
-ASSET = "/static/*"  # all assets together, in the statistics: their names change with each release
+ASSET = "/static/*"  # all assets in the statistics: their names change with each release
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page that visitors open, with the assets that it names."""
+    """A page that visitors open, with its assets."""
 
     weight: int
     path: str
-    shows: str  # `{name}` here is what stands in the path
+    shows: str  # text on the page; `{name}` is replaced as in the path
 
 
 @dataclass(frozen=True)
 class Call:
-    """One request of a program, and what must come back."""
+    """A request of a program, and the expected response."""
 
     weight: int
     method: str
     path: str
-    answers: Expected
-    sends: Any = None  # as JSON; or bytes, as they are; or a list of bytes, one of them each time
-    type: str = "application/json"  # of what it sends
-    seconds: float = 0  # that it takes to send it
-    name: str = ""  # in the statistics, if not the path
+    expected: Expected
+    sends: Any = None  # bytes; a list of bytes, of which each request sends one; or a value for JSON
+    type: str = "application/json"  # of the body
+    seconds: float = 0  # to send the body
+    name: str = ""  # in the statistics, instead of the path
 
 
 def unread(method: str, path: str, status: HTTPStatus) -> Call:
@@ -94,50 +94,49 @@ STRESS = [
     unread("POST", "/echo", HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
 ]
 
-# Seconds after which a request that has no answer has failed: longer than the longest of these is meant to take.
-PATIENCE = 10
+TIMEOUT = 10  # seconds for a request; the slowest takes 3
 
-# Of each class: its share of the users, and seconds between what one of them does.
+# For each class: its share of the users, and the seconds that a user waits between two tasks.
 SHARES = {"Visitor": 6, "ApiClient": 3, "SlowClient": 1, "Stress": 1}
-THINKS = {"Visitor": (0.5, 1.5), "ApiClient": (0.1, 0.5), "SlowClient": (0.1, 0.5), "Stress": (0.1, 0.5)}
+WAITS = {"Visitor": (0.5, 1.5), "ApiClient": (0.1, 0.5), "SlowClient": (0.1, 0.5), "Stress": (0.1, 0.5)}
 
 
-def ask(user: FastHttpUser, method: str, path: str, expected: Expected, **given: Any) -> str:  # noqa: ANN401
-    """Send one request, and return the text of an answer that passed; count one that is long in coming as failed."""
+def send(user: FastHttpUser, method: str, path: str, expected: Expected, **given: Any) -> str:  # noqa: ANN401
+    """Send one request; return the text of a response that passed."""
     began = time.perf_counter()
     try:
         with user.client.request(method, path, catch_response=True, **given) as response:
             return check(response, expected)
-    except gevent.GreenletExit:  # the user is told to go: at the end of the run, or where the load becomes less
-        if (waited := time.perf_counter() - began) >= PATIENCE:
+    except gevent.GreenletExit:  # locust stops the user; a request that is late has failed
+        if (waited := time.perf_counter() - began) >= TIMEOUT:
             user.environment.events.request.fire(
                 request_type=method,
                 name=given["name"],
                 response_time=waited * 1000,
                 response_length=0,
-                exception=TimeoutError(f"no whole answer in {PATIENCE} s"),
+                exception=TimeoutError(f"no complete response in {TIMEOUT} s"),
                 context={},
             )
         raise
 
 
 def open_page(page: Page) -> Callable[[FastHttpUser], None]:
-    """Return the task of opening the page as a browser without a cache does: then everything that it names."""
+    """Return the task of opening the page and loading its assets, as a browser without a cache does."""
 
     def task(user: FastHttpUser) -> None:
         value = random.choice(VALUES)  # noqa: S311 (no secret)
         path, shows = (text.replace("{name}", value) for text in (page.path, page.shows))
         accept = {"Accept": "text/html"}
-        text = ask(user, "GET", path, Expected(type=HTML, shows=shows), name=page.path, headers=accept)
+        text = send(user, "GET", path, Expected(type=HTML, shows=shows), name=page.path, headers=accept)
         for asset in assets(text):
             expected = Expected(type=TYPES.get(PurePosixPath(asset).suffix, ""), filled=True)
-            ask(user, "GET", asset, expected, name=ASSET)
+            send(user, "GET", asset, expected, name=ASSET)
 
     return task
 
 
 def make_call(call: Call) -> Callable[[FastHttpUser], None]:
-    """Return the task of making the call."""
+    """Return the task of sending the call."""
     sends = call.sends if isinstance(call.sends, list) else [call.sends]
     bodies = [each if isinstance(each, bytes) else json.dumps(each).encode() if each else b"" for each in sends]
     headers = {"Accept": "*/*"} | ({"Content-Type": call.type} if bodies[0] else {})
@@ -146,13 +145,13 @@ def make_call(call: Call) -> Callable[[FastHttpUser], None]:
         path = call.path.replace("{name}", random.choice(VALUES))  # noqa: S311
         body = random.choice(bodies)  # noqa: S311
         data = slowly(body, call.seconds) if call.seconds else body
-        ask(user, call.method, path, call.answers, name=call.name or call.path, data=data, headers=headers)
+        send(user, call.method, path, call.expected, name=call.name or call.path, data=data, headers=headers)
 
     return task
 
 
 def slowly(body: bytes, seconds: float) -> Iterator[bytes]:
-    """Yield the body in five pieces, as a client on a bad line sends it."""
+    """Yield the body in five pieces, as a client on a slow line sends it."""
     size = -(-len(body) // 5)
     for start in range(0, len(body), size):
         gevent.sleep(seconds / 5)
@@ -160,53 +159,53 @@ def slowly(body: bytes, seconds: float) -> Iterator[bytes]:
 
 
 class User(FastHttpUser):
-    """Whoever comes: no more patient than a person is; locust's own would wait a minute, longer than many a run."""
+    """A user whose requests time out; locust's default of a minute is longer than many runs."""
 
     abstract = True
-    connection_timeout = network_timeout = PATIENCE
+    connection_timeout = network_timeout = TIMEOUT
 
 
 class Visitor(User):
-    """Opens pages, each with its assets, and reads them."""
+    """Opens pages, each with its assets."""
 
     weight = SHARES["Visitor"]
-    wait_time = between(*THINKS["Visitor"])
+    wait_time = between(*WAITS["Visitor"])
     tasks: Any = {open_page(page): page.weight for page in PAGES}
 
 
 class ApiClient(User):
-    """A program: JSON in, JSON out."""
+    """Sends and receives JSON."""
 
     weight = SHARES["ApiClient"]
-    wait_time = between(*THINKS["ApiClient"])
+    wait_time = between(*WAITS["ApiClient"])
     tasks: Any = {make_call(call): call.weight for call in CALLS}
 
 
 class EveryTask(TaskSet):
-    """Runs all its tasks in random order, then again: a short run reaches every one."""
+    """Runs all its tasks in random order before it repeats one, so that a short run reaches each."""
 
     left: list[Any] = []
 
     def get_next_task(self) -> Any:  # noqa: ANN401 (locust's type)
-        """Return a task that has not run in this turn."""
+        """Return the next task."""
         first, *self.left = self.left or random.sample(self.tasks, len(self.tasks))
         return first
 
     def execute_task(self, task: Any) -> None:  # noqa: ANN401
-        """Run the task with the user, as a class without a task set does."""
+        """Pass the user to the task, as a user class without a task set does."""
         task(self.user)
 
 
 def cycle(calls: list[Call]) -> list[type[TaskSet]]:
-    """Return the tasks of a user that makes every call once before it makes one again."""
+    """Return a task set that sends every call before it repeats one."""
     return [type("Cycle", (EveryTask,), {"tasks": {make_call(call): call.weight for call in calls}})]
 
 
 class SlowClient(User):
-    """Takes seconds for a request or a response, and holds a thread of the app meanwhile."""
+    """Sends a body slowly, or receives a slow response, which occupies a thread of the app."""
 
     weight = SHARES["SlowClient"]
-    wait_time = between(*THINKS["SlowClient"])
+    wait_time = between(*WAITS["SlowClient"])
     tasks: Any = cycle(SLOW)
 
 
@@ -214,7 +213,7 @@ class Stress(User):
     """Sends large requests and requests that the site refuses."""
 
     weight = SHARES["Stress"]
-    wait_time = between(*THINKS["Stress"])
+    wait_time = between(*WAITS["Stress"])
     tasks: Any = cycle(STRESS)
 
 

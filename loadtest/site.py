@@ -46,14 +46,10 @@ class Version:
 
 
 class Watch:
-    """Reads /version at the start of a run, once a second, and at the end."""
+    """Reads /version at the start of a run, once a second, and at the end: from its creation to `stop`."""
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self.task: gevent.Greenlet | None = None
-
-    def start(self) -> None:
-        """Read the version, and go on reading it until `stop`."""
         self.versions: list[Version] = []  # in the order in which they were first seen
         self.first: set[str] = set()  # instances
         self.last: set[str] = set()
@@ -61,10 +57,8 @@ class Watch:
 
     def stop(self) -> None:
         """Read the version for the last time."""
-        if self.task:
-            self.task.kill()
-            self.task = None
-            self.last = self.read(SAMPLES)
+        self.task.kill()
+        self.last = self.read(SAMPLES)
 
     def poll(self) -> None:
         """Read the version several times, then once a second."""

@@ -54,7 +54,6 @@ def change(monkeypatch, *answers):
     monkeypatch.setattr(site, "SAMPLES", 2)
     monkeypatch.setattr(site, "read_version", lambda _: next(found))
     watch = site.Watch("http://site")
-    watch.start()
     gevent.sleep(0)
     for _ in answers[4:]:
         watch.read(1)
