@@ -49,7 +49,7 @@ def test_number_that_is_not_allowed_is_refused_in_one_sentence(name, value, monk
 
 def test_missing_wrk_is_named(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
-    with pytest.raises(OptionError, match="^wrk is not installed"):
+    with pytest.raises(OptionError, match=r"^wrk is not installed"):
         options.read({})
 
 
