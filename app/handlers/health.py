@@ -34,10 +34,10 @@ def version(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     return json(
         start_response,
         {
-            "release": settings.release,
-            "backend": settings.backend,
-            "workers": settings.workers,
-            "threads": settings.threads,
+            "release": settings().release,
+            "backend": settings().backend,
+            "workers": settings().workers,
+            "threads": settings().threads,
             "instance": socket.gethostname(),
             "worker": os.getpid(),
         },

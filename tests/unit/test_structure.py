@@ -16,7 +16,8 @@ LAYERS = [
     ["response"],
     ["page", "request"],
     ["assets"],
-    ["body", "deferred", "settings", "urls"],
+    ["log"],
+    ["body", "deferred", "headers", "settings", "urls"],
     ["variables"],
 ]
 MODULES = sorted(path for path in APP.rglob("*.py") if path.name != "__init__.py")
