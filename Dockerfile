@@ -74,6 +74,9 @@ CMD ["/srv/nginx/control.sh", "start"]
 FROM python AS loadtest
 COPY --from=build-loadtest /venv /venv
 COPY loadtest loadtest
-ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_HOST=http://nginx:8080
+# The load test reads the CPU limit, too.
+COPY deploy/server/sizing.py deploy/server/
+# The addresses of nginx on Compose's network: the first that answers is tested (loadtest/site.py).
+ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_SITE="https://nginx:8443 http://nginx:8080"
 USER 10001:10001
-CMD ["python", "-m", "locust"]
+CMD ["python", "-m", "loadtest"]

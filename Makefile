@@ -74,20 +74,23 @@ reload: ## Reload nginx's configuration and certificates without losing a reques
 certs: .venv/certs ## Make a development certificate and its authority (NAMES="localhost 127.0.0.1")
 	@.venv/bin/python -m deploy.tls.certs $(or $(NAMES),localhost 127.0.0.1 ::1)
 
-# locust reads these by itself; unset and empty are the same, and SHAPE has its own users and time (loadtest/shapes.py).
+# locust reads these variables itself. Without SITE it asks Docker for the port of the running site (loadtest/site.py).
 LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(RUN_TIME)) $(if $(SHAPE),LOCUST_SHAPE=$(SHAPE)) \
   $(if $(WORKERS),LOCUST_PROCESSES=$(WORKERS)) $(if $(SCENARIO),LOCUST_USER_CLASSES="$(SCENARIO)") \
   $(if $(OBJECTIVES),LOCUST_OBJECTIVES=$(OBJECTIVES)) $(if $(REPORT),LOCUST_REPORT=$(REPORT)) \
-  LOCUST_HOST=$(or $(HOST),http://127.0.0.1:$(or $(HTTP_PORT),$(shell sed -n 's/^HTTP_PORT=//p' .env 2>/dev/null),8080))
+  $(if $(ALLOW_CHANGE),LOCUST_ALLOW_CHANGE=$(ALLOW_CHANGE)) $(if $(SITE),LOCUST_HOST=$(SITE))
+# Many shells export HOST as the name of the machine: LOCUST_HOST comes before it, unless make's command line sets HOST.
+SITE = $(if $(filter environment,$(origin HOST)),$(or $(LOCUST_HOST),$(HOST)),$(or $(HOST),$(LOCUST_HOST)))
 
-load: .venv/loadtest ## Load-test the running stack, and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=...)
+load: .venv/loadtest ## Load-test the running site and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=http://...)
 	@exec env $(LOAD) .venv/bin/python -m loadtest --config loadtest/headless.conf
 
-load-baseline: .venv/loadtest ## Measure what this machine does, RUNS times, to hold later runs against
+load-baseline: .venv/loadtest ## Run the load test RUNS times and record its figures; later runs are held to them
 	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf
 
-compare: .venv/loadtest ## Compare two stacks: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
-	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY REPORT README,$(if $($(name)),$(name)='$($(name))')) \
+compare: .venv/loadtest ## Measure two stacks in turns: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
+	@deploy/install.sh wrk
+	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY REPORT DOCS,$(if $($(name)),$(name)='$($(name))')) \
 	  .venv/bin/python -m loadtest.compare
 
 bench: .venv/bench ## Measure a request in process, compared with frameworks, and route look-ups

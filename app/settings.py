@@ -17,6 +17,8 @@ class Settings:
 
     backend: str = "unknown"  # the server, gunicorn or uwsgi: set in each image
     release: str = "dev"  # the name of this release: set in the image
+    workers: int = 1  # of the whole server: set by the launcher
+    threads: int = 1  # in each worker: set by the launcher
     log_level: str = "info"
     max_body_bytes: int = 1_048_576  # nginx has the same default: a test compares them
     static_dir: Path = Path(__file__).parent / "static"  # the source files, for development; an image sets STATIC_DIR
@@ -28,6 +30,8 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         backend=environ.get("BACKEND") or default.backend,
         release=environ.get("RELEASE") or default.release,
+        workers=integer(environ, "SERVER_WORKERS", default.workers, 1, 1024),
+        threads=integer(environ, "SERVER_THREADS", default.threads, 1, 1024),
         log_level=choice(environ, "LOG_LEVEL", default.log_level, LOG_LEVELS),
         max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
         static_dir=Path(environ.get("STATIC_DIR") or default.static_dir),

@@ -42,12 +42,14 @@ def passes(name: str) -> bool:
 
 
 def version(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Return the release, backend, instance (host name) and worker (process id) that serve this request."""
+    """Return the release, backend, workers, threads, instance (host name) and worker (process id) of this response."""
     return json(
         start_response,
         {
             "release": settings().release,
             "backend": settings().backend,
+            "workers": settings().workers,
+            "threads": settings().threads,
             "instance": socket.gethostname(),
             "worker": os.getpid(),
         },

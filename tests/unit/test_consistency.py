@@ -85,13 +85,14 @@ def test_the_port_inside_is_the_same_in_image_compose_and_load_test():
     port = re.search(r"\$\{NGINX_LISTEN:-(\d+)\}", control)[1]
     assert services["nginx"]["ports"] == ["${HTTP_BIND:-127.0.0.1}:${HTTP_PORT:-8080}:" + port]
     assert f"http://127.0.0.1:{port}/nginx-health\n" in control
-    assert f"LOCUST_HOST=http://nginx:{port}\n" in dockerfile
+    tls_port = re.search(r"listen (\d+) ssl", control)[1]
+    assert f'LOCUST_SITE="https://nginx:{tls_port} http://nginx:{port}"\n' in dockerfile
 
 
 def test_a_run_in_a_container_is_of_the_scenarios_that_stand_here():
     assert "WORKDIR /srv\n" in dockerfile
     assert "\nCOPY loadtest loadtest\n" in dockerfile
-    for name in ("locust", "locust-web", "locust-worker"):
+    for name in ("locust", "locust-web"):
         assert services[name]["volumes"][0] == "./loadtest:/srv/loadtest:ro"
     assert services["locust"]["volumes"][1:] == ["./loadtest/report:/srv/loadtest/report"]
 

@@ -110,9 +110,9 @@ def test_readiness_check_that_raises_is_logged_with_traceback(monkeypatch, caplo
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_version_lists_release_backend_instance_and_worker():
+def test_version_lists_release_backend_size_and_instance():
     answer = json.loads(call(application, "/version").body)
-    assert answer.keys() == {"release", "backend", "instance", "worker"}
+    assert answer.keys() == {"release", "backend", "workers", "threads", "instance", "worker"}
 
 
 @pytest.mark.parametrize(

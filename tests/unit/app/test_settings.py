@@ -13,7 +13,9 @@ def test_unset_or_empty_setting_has_default(environ):
 
 def test_settings_are_read_from_environ():
     environ = {"LOG_LEVEL": "debug", "MAX_BODY_BYTES": "10", "BACKEND": "uwsgi", "RELEASE": "7"}
-    assert read(environ) == Settings(backend="uwsgi", release="7", log_level="debug", max_body_bytes=10)
+    environ |= {"SERVER_WORKERS": "3", "SERVER_THREADS": "5"}
+    expected = Settings(backend="uwsgi", release="7", workers=3, threads=5, log_level="debug", max_body_bytes=10)
+    assert read(environ) == expected
 
 
 @pytest.mark.parametrize(
