@@ -30,8 +30,8 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/stati
     pip --python /venv install --require-hashes --requirement /requirements.txt
 WORKDIR /srv
 COPY app app
-COPY deploy/build_static.py deploy/
-RUN /venv/bin/python -m deploy.build_static static
+COPY deploy/server/build_static.py deploy/server/
+RUN /venv/bin/python -m deploy.server.build_static static
 
 # What every Python image has: an interpreter without pip, and a user that owns nothing it runs.
 FROM ${PYTHON_IMAGE} AS python
@@ -44,12 +44,12 @@ FROM python AS app
 # The volumes take their owner from these folders when they are new; the number is the one in docker-compose.yml.
 RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets
 COPY app app
-COPY deploy deploy
+COPY deploy/server deploy/server
 COPY --from=static /srv/static static
 ENV STATIC_DIR=/srv/static
 RUN python -m compileall -q app deploy
 USER 10001:10001
-CMD ["python", "-m", "deploy.serve"]
+CMD ["python", "-m", "deploy.server.launch"]
 
 FROM app AS gunicorn
 COPY --from=build-gunicorn /venv /venv
@@ -63,7 +63,7 @@ ENV BACKEND=uwsgi RELEASE=${RELEASE}
 
 # nginx and its configuration, nothing of the app: so that deploying the app never touches it.
 FROM ${NGINX_IMAGE} AS nginx
-# Memory that is mounted here takes the folder's mode, where nothing says whose it is to be (deploy/swarm.yml).
+# Memory that is mounted here takes the folder's mode, where nothing says whose it is to be (deploy/swarm/stack.yml).
 RUN install --directory --mode=1777 /run/nginx
 COPY nginx /srv/nginx
 WORKDIR /run/nginx

@@ -14,12 +14,12 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 local: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## Run the stack without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
-	@deploy/require.sh nginx
+	@deploy/install.sh nginx
 	@exec .venv/bin/python -m deploy.local
 
 dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and edits are served at once, with tracebacks in the browser
-	@deploy/require.sh nginx
-	@exec .venv/bin/python -m deploy.dev
+	@deploy/install.sh nginx
+	@exec .venv/bin/python -m deploy.local.dev
 
 deploy: ## Build a release and make it live beside the one that is, losing no request (BACKEND=uwsgi, RELEASE=name)
 	@exec $(PYTHON) -m deploy.release deploy
@@ -35,7 +35,7 @@ doctor: ## Say whether this machine and the settings can run the site, and what 
 
 # What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
 test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
-	@for need in nginx chromium lego pebble slowhttptest wrk; do deploy/require.sh $$need || true; done
+	@for need in nginx chromium lego pebble slowhttptest wrk; do deploy/install.sh $$need || true; done
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/judges || true
 	@.venv/bin/pytest --numprocesses 3 --dist loadgroup --cov
 
@@ -53,14 +53,14 @@ swarm-drills: .venv/test ## Do the like to a Docker Swarm of three machines, eac
 	@.venv/bin/python -m tests.swarm
 
 .venv/bin/python:
-	@deploy/require.sh venv
+	@deploy/install.sh venv
 	$(PYTHON) -m venv .venv
 
 # .venv/GROUP: requirements/GROUP.txt is installed; the judges of the pages are npm's, and their group is Node and npm.
 .venv/judges: tests/judges/package-lock.json
 .venv/%: requirements/%.txt | .venv/bin/python
-	@$(if $(filter uwsgi,$*),deploy/require.sh headers)
-	@$(if $(filter conformance,$*),deploy/require.sh headers apache)
+	@$(if $(filter uwsgi,$*),deploy/install.sh headers)
+	@$(if $(filter conformance,$*),deploy/install.sh headers apache)
 	UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false" \
 	  .venv/bin/pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
 	  --require-hashes --requirement $<
@@ -71,7 +71,7 @@ reload: ## Take nginx's changed configuration or renewed certificates, without l
 	@docker compose exec --no-TTY nginx /srv/nginx/control.sh reload
 
 certs: .venv/certs ## Make a certificate for development, and its authority (NAMES="localhost 127.0.0.1")
-	@.venv/bin/python -m deploy.certs $(or $(NAMES),localhost 127.0.0.1 ::1)
+	@.venv/bin/python -m deploy.tls.certs $(or $(NAMES),localhost 127.0.0.1 ::1)
 
 # locust reads these by itself; unset and empty are the same, and SHAPE has its own users and time (loadtest/shapes.py).
 LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(RUN_TIME)) $(if $(SHAPE),LOCUST_SHAPE=$(SHAPE)) \
@@ -94,7 +94,7 @@ bench: .venv/bench ## Measure a request in process, against frameworks, and a lo
 	@.venv/bin/python -m bench.routes
 
 bench-static: .venv/bench ## Measure static files through nginx as configured here, and as short as it can be
-	@deploy/require.sh nginx wrk
+	@deploy/install.sh nginx wrk
 	@.venv/bin/python -m bench.static
 
 mutants: .venv/mutation ## Change app/ in a thousand places and count the changes that no test notices
@@ -118,7 +118,7 @@ lint: .venv/lint .venv/judges ## Run all linters; none may find anything
 	done
 	.venv/bin/zizmor --quiet --offline --persona pedantic --strict-collection .
 	@if docker buildx version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then \
-	  docker compose -f docker-compose.yml -f deploy/tls.yml config >.local/lint/tls.yml; \
+	  docker compose -f docker-compose.yml -f deploy/tls/tls.yml config >.local/lint/tls.yml; \
 	  .venv/bin/compose-lint check --fail-on low .local/lint/tls.yml; \
 	  for target in gunicorn uwsgi nginx loadtest; do docker build --quiet --check --target $$target .; done; \
 	else \

@@ -35,7 +35,7 @@ def static(name: str) -> Asset:
 
 @cache
 def manifest(folder: Path) -> dict[str, Asset]:
-    """Return what deploy/build_static.py has written of a release's files; nothing in development."""
+    """Return what deploy/server/build_static.py has written of a release's files; nothing in development."""
     try:
         text = (folder / MANIFEST).read_text()
     except FileNotFoundError:

@@ -1,1 +1,1 @@
-"""How the application runs: the launcher, its servers' configuration, the socket that is live."""
+"""Everything that runs the application: one folder for each place where the code runs."""

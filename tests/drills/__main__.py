@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.drills.drills import DAEMON, DRILLS, TABLE, Drill, row, run
 from tests.drills.site import TERMS, DrillSite, drill_site, engine_site
 

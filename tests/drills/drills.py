@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.drills.load import KINDS, PAGES, Answer, Kind, Load, load
 from tests.drills.site import THREADS, WORKERS, DrillSite, EngineSite
 from tests.stack.site import later, other

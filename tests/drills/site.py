@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import httpx
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.engines import BASE_IMAGES, Engine
 from tests.stack.compose import docker
 from tests.stack.site import Site
@@ -22,8 +22,8 @@ WORKERS = 4
 THREADS = 4  # of each
 REQUESTS = 200
 OFTEN = {
-    "deploy/gunicorn.conf.py": r"(max_requests(?:_jitter)? = )\d+",
-    "deploy/uwsgi.ini": r"(max-requests(?:-delta)? = )\d+",
+    "deploy/server/gunicorn.conf.py": r"(max_requests(?:_jitter)? = )\d+",
+    "deploy/server/uwsgi.ini": r"(max-requests(?:-delta)? = )\d+",
 }
 TERMS = (
     f"{WORKERS} workers of {THREADS} threads; {os.cpu_count()} CPUs for everything, the load as well. A worker is "

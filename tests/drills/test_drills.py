@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.drills.drills import DRILLS, run
 from tests.drills.site import drill_site
 from tests.stack.conftest import require

@@ -8,7 +8,7 @@ from functools import cache
 import httpx
 import pytest
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.stack.compose import ComposeStack, has_engine
 from tests.stack.local import LocalStack, missing
 from tests.stack.waiting import ROOT

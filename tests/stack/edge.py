@@ -36,7 +36,7 @@ def edge(stack: LocalStack | ComposeStack, conf: Path | None = None, **settings:
 
 
 def as_process(stack: LocalStack, conf: Path | None, settings: dict[str, str]) -> Iterator[Edge]:
-    """Start nginx as deploy/supervisord.conf does."""
+    """Start nginx as deploy/local/supervisord.conf does."""
     port = free_port()
     environ = {"PATH": f"{os.environ['PATH']}:/usr/sbin", "NGINX_LISTEN": f"127.0.0.1:{port}"} | settings
     folder = Path(tempfile.mkdtemp())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.stack.compose import ComposeStack, docker
 from tests.stack.waiting import ROOT
 
@@ -26,7 +26,7 @@ class Site(ComposeStack):
         self.urls = [self.url]
         copy_tree(folder)
         # Long enough for the releases that die after three seconds.
-        story = folder / "deploy" / "candidate.py"
+        story = folder / "deploy" / "release" / "candidate.py"
         story.write_text(story.read_text().replace("BAKE = 10 ", "BAKE = 5 "))
         # The first deploy's choice; afterwards .env says what is live.
         (folder / ".env").write_text(f"# mine\nBACKEND={self.environ.pop('BACKEND')}\nLOG_LEVEL=info\n")

@@ -160,11 +160,11 @@ SERVERS = {
     ),
     "uwsgi": Server(
         "{bin}/uwsgi --http 127.0.0.1:{port} --module app.wsgi --die-on-term",
-        closes_unsaid="deploy/uwsgi.ini adds the header",
+        closes_unsaid="deploy/server/uwsgi.ini adds the header",
         otherwise=NO_CHUNKED | DOTS | SMALL_BUFFER | LOSES_413,
     ),
     "uwsgi-http-socket": Server(
-        "{bin}/uwsgi --ini deploy/uwsgi.ini --http-socket 127.0.0.1:{port} --module app.wsgi --threads 4",
+        "{bin}/uwsgi --ini deploy/server/uwsgi.ini --http-socket 127.0.0.1:{port} --module app.wsgi --threads 4",
         otherwise=NO_CHUNKED | DOTS,
     ),
     "mod_wsgi": Server(

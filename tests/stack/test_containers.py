@@ -123,7 +123,7 @@ def test_a_run_that_the_container_holds_up_is_not_valid(running, tmp_path, monke
 def test_workers_follow_the_limits_and_web_concurrency_overrides(stack):
     def workers(*options):
         image = stack.inspect("app")["Config"]["Image"]
-        script = "import deploy.serve as serve, os; print(*serve.command(os.environ))"
+        script = "import deploy.server.launch as serve, os; print(*serve.command(os.environ))"
         line = docker("run", "--rm", *options, image, "python", "-c", script).split()
         return int(line[line.index("--workers" if stack.backend == "gunicorn" else "--processes") + 1])
 
@@ -165,7 +165,7 @@ def with_wsgi_module(folder, text):
 
 
 def test_no_image_can_show_a_traceback_in_the_browser(stack):
-    for module in ("deploy.dev", "deploy.local"):
+    for module in ("deploy.local.dev", "deploy.local"):
         ended = stack.execute("app", "python", "-c", f"import {module}")
         assert f"No module named '{module}'" in ended.stderr
 

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
 from tests.stack.local import LocalStack
 from tests.stack.waiting import ROOT, until
@@ -20,7 +20,7 @@ def dev(request, tmp_path):
     require("processes", request.param)
     for folder in ("app", "deploy", "nginx"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
-    stack = LocalStack(request.param, module="deploy.dev", root=tmp_path, WEB_CONCURRENCY="1")
+    stack = LocalStack(request.param, module="deploy.local.dev", root=tmp_path, WEB_CONCURRENCY="1")
     stack.up()
     try:
         yield stack
@@ -70,7 +70,7 @@ def test_an_edit_is_served_and_a_failure_shows_its_traceback(dev):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_empty_setting_is_its_default(backend):
     require("processes", backend)
-    stack = LocalStack(backend, module="deploy.dev", WEB_CONCURRENCY="")
+    stack = LocalStack(backend, module="deploy.local.dev", WEB_CONCURRENCY="")
     try:
         stack.up()
     finally:

@@ -52,11 +52,11 @@ def test_a_setting_that_cannot_be_is_found(name, site):
     ("path", "more", "what"),
     [
         (
-            "deploy/gunicorn.conf.py",
+            "deploy/server/gunicorn.conf.py",
             "graceful_timeout = 36",
             "gunicorn graceful_timeout is 36, and app stop_grace_period is 35: Docker kills ",
         ),
-        ("deploy/uwsgi.ini", "listen = 99999999", "uwsgi listen is 99,999,999, and kernel somaxconn is "),
+        ("deploy/server/uwsgi.ini", "listen = 99999999", "uwsgi listen is 99,999,999, and kernel somaxconn is "),
         (".env", "COMPOSE_FILE=docker-compose.yml:more.yml", "app stop_grace_period is 5"),
         (
             ".env",
@@ -100,7 +100,7 @@ def test_while_the_site_runs_its_own_port_is_well_and_one_that_another_program_h
 def test_with_tls_its_port_is_looked_at_too(site):
     with socket.create_server(("127.0.0.1", free_port())) as listener:
         port = str(listener.getsockname()[1])
-        files = {"COMPOSE_FILE": "docker-compose.yml:deploy/tls.yml", "HTTPS_PORT": port}
+        files = {"COMPOSE_FILE": "docker-compose.yml:deploy/tls/tls.yml", "HTTPS_PORT": port}
         said = site.make("doctor", fails=True, **files)
     assert f"FAIL  port {port} of " in said
     assert "set HTTP_BIND or HTTPS_PORT to another" in said

@@ -5,7 +5,7 @@ import threading
 import httpx
 import pytest
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.stack.compose import docker
 from tests.stack.waiting import until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
 from tests.stack.local import LocalStack
 from tests.stack.test_lifecycle import Stream

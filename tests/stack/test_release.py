@@ -5,7 +5,7 @@ import signal
 import httpx
 import pytest
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.drills.load import load
 from tests.stack.compose import docker
 from tests.stack.conftest import require

@@ -1,4 +1,4 @@
-"""nginx in front of replicas that come and go (nginx/replicas.conf, deploy/linger.py): no request is lost by it."""
+"""nginx in front of replicas that start and stop (deploy/server/drain.py): no request is lost."""
 
 import json
 import time

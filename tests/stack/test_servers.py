@@ -1,4 +1,4 @@
-"""The servers as deploy/serve.py starts them, without nginx; test_conformance.py asks them what they answer."""
+"""The servers as deploy/server/launch.py starts them, without nginx; test_conformance.py asks them what they answer."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
 from tests.stack.waiting import ROOT
 
@@ -23,7 +23,7 @@ def test_a_server_that_is_told_to_end_while_it_imports_the_app_ends(backend, tmp
     with (tmp_path / "app" / "wsgi.py").open("a") as module:
         module.write("import time\ntime.sleep(1)\n")
     environ = {"PATH": f"{BIN}:{os.environ['PATH']}", "BACKEND": backend, "LISTEN": f"unix:{tmp_path}/sock"}
-    command = [sys.executable, "-m", "deploy.serve"]
+    command = [sys.executable, "-m", "deploy.server.launch"]
     server = subprocess.Popen(
         command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

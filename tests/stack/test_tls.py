@@ -15,7 +15,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from tests.stack import http2
 from tests.stack.acme import Authority, lacks
 from tests.stack.compose import ComposeStack
@@ -45,7 +45,7 @@ def site(request, tmp_path_factory):
     with (root / "app" / "wsgi.py").open("a") as table:
         table.write(MORE_ROUTES)
     https_port = free_port()
-    files = ("docker-compose.yml", "deploy/tls.yml")
+    files = ("docker-compose.yml", "deploy/tls/tls.yml")
     stack = ComposeStack(request.param, "-tls", files=files, root=root, HTTPS_PORT=str(https_port))
     authority = Authority(tmp_path_factory.mktemp("authority"), int(stack.url.rpartition(":")[2]))
     found = SimpleNamespace(stack=stack, port=https_port, root=root, authority=authority, plain=stack.url)
@@ -72,8 +72,9 @@ def settings(site):
 
 def order(site, word, hook, *more):
     """Have lego order a certificate, with the project's own hook."""
-    hook = [hook, str(site.root / "deploy" / "renewed.sh")]
-    site.authority.lego(word, *more, *hook, domain=DOMAIN, webroot=site.root / "acme", **settings(site))
+    hook = [hook, str(site.root / "deploy" / "tls" / "renewed.sh")]
+    webroot = site.root / "deploy" / "tls" / "acme"
+    site.authority.lego(word, *more, *hook, domain=DOMAIN, webroot=webroot, **settings(site))
 
 
 def trusting(site):

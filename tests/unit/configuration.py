@@ -24,9 +24,9 @@ dockerfile = (ROOT / "Dockerfile").read_text()
 compose_text = (ROOT / "docker-compose.yml").read_text()
 compose = yaml.safe_load(compose_text)
 services = compose["services"]
-gunicorn = runpy.run_path(str(ROOT / "deploy" / "gunicorn.conf.py"))
-uwsgi = ini("uwsgi.ini")["uwsgi"]
-supervisor = ini("supervisord.conf")
+gunicorn = runpy.run_path(str(ROOT / "deploy" / "server" / "gunicorn.conf.py"))
+uwsgi = ini("server/uwsgi.ini")["uwsgi"]
+supervisor = ini("local/supervisord.conf")
 readme = (ROOT / "README.md").read_text()
 example = (ROOT / ".env.example").read_text()
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.settings import Settings
-from deploy import live
+from deploy.server import live
 from tests.unit.configuration import control, directive, gunicorn, nginx, number, readme, services, uwsgi
 
 table = readme.partition("| Limit |")[2].partition("\n\n")[0]

@@ -38,13 +38,15 @@ def build(folder, source=SOURCE, template=""):
         (app / name).write_text((ROOT / "app" / name).read_text())
     (app / "templates").mkdir()
     (app / "templates" / "page.html").write_text(template)
-    (folder / "deploy").mkdir()
-    (folder / "deploy" / "build_static.py").write_text((ROOT / "deploy" / "build_static.py").read_text())
+    (folder / "deploy" / "server").mkdir(parents=True)
+    (folder / "deploy" / "server" / "build_static.py").write_text(
+        (ROOT / "deploy" / "server" / "build_static.py").read_text()
+    )
     for name, text in source.items():
         path = app / "static" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    command = [sys.executable, "-m", "deploy.build_static", "built"]
+    command = [sys.executable, "-m", "deploy.server.build_static", "built"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False), folder / "built"
 
 

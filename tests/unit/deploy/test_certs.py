@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from deploy import certs
+from deploy.tls import certs
 
 FILES = {"privkey.pem", "fullchain.pem", "authority.pem"}
 
@@ -58,8 +58,8 @@ def test_nothing_is_written_where_one_of_the_files_is_there(name, folder):
 @pytest.mark.parametrize("name", ["no host", "-x", "a@example.org", "10.0.0.0/8", "http://x"])
 def test_a_name_that_no_site_can_have_is_refused_in_one_sentence(name, tmp_path):
     ended = subprocess.run(
-        [sys.executable, "-c", "from deploy.certs import *; FOLDER = Path(sys.argv.pop()); main()", name, tmp_path],
-        cwd=Path(certs.__file__).parent.parent,
+        [sys.executable, "-c", "from deploy.tls.certs import *; FOLDER = Path(sys.argv.pop()); main()", name, tmp_path],
+        cwd=Path(certs.__file__).parents[2],
         capture_output=True,
         text=True,
         check=False,

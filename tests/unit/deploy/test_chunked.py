@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.chunked import chunked
+from deploy.server.chunked import chunked
 
 
 def answer(handler, protocol="HTTP/1.1", method="GET"):

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy import agreement, doctor
+from deploy.doctor import __main__ as doctor
+from deploy.doctor import consistency
 from tests.unit.configuration import ROOT, compose_text, example
 
 GIB = 1024**3
-FILES = ["deploy/gunicorn.conf.py", "deploy/uwsgi.ini", "nginx/nginx.conf", "nginx/site.conf"]
+FILES = ["deploy/server/gunicorn.conf.py", "deploy/server/uwsgi.ini", "nginx/nginx.conf", "nginx/site.conf"]
 TLS = {"host_ip": "127.0.0.1", "target": 8443, "published": "8443"}
 
 
@@ -31,18 +32,18 @@ def composed(**given):
     services = yaml.safe_load(text)["services"]
     for service in (services["app"], services["nginx"]):
         service["environment"] = {name: given.get(name) for name in service["environment"]}
-        service["mem_limit"] = str(int(agreement.size(service["mem_limit"])))
+        service["mem_limit"] = str(int(consistency.size(service["mem_limit"])))
     address, port, target = services["nginx"]["ports"][0].split(":")
     services["nginx"]["ports"] = [{"host_ip": address, "target": int(target), "published": port}]
     return services
 
 
 def values(cpus=2, memory=4 * GIB, **given):
-    return agreement.values(composed(**given), cpus, memory)
+    return consistency.values(composed(**given), cpus, memory)
 
 
 def contradictions(*arguments, **given):
-    return dict(agreement.contradictions(values(*arguments, **given)))
+    return dict(consistency.contradictions(values(*arguments, **given)))
 
 
 # --- The machine ------------------------------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ def test_a_bad_setting_in_its_own_environment_is_no_traceback(setting):
 
 # --- Two settings -----------------------------------------------------------------------------------------------------
 
-PAIRS = [(consequence, *pair) for consequence, pairs in agreement.PAIRS.items() for pair in pairs]
+PAIRS = [(consequence, *pair) for consequence, pairs in consistency.PAIRS.items() for pair in pairs]
 
 
 def test_the_settings_as_they_are_are_all_well():
@@ -250,7 +251,7 @@ def test_the_settings_as_they_are_are_all_well():
 def test_a_pair_that_does_not_agree_is_told_with_what_follows(consequence, less, sign, more):
     found = values()
     for value, is_well in {found[more] + 1: False, found[more]: sign == "<="}.items():
-        said = "\n".join(what for what, _ in agreement.contradictions(found | {less: value}))
+        said = "\n".join(what for what, _ in consistency.contradictions(found | {less: value}))
         line = re.search(rf"^{less} is [\d,.]+, and {more} is [\d,.]+: {consequence}$", said, re.MULTILINE)
         assert bool(line) != is_well
 
@@ -259,7 +260,7 @@ def test_a_pair_that_does_not_agree_is_told_with_what_follows(consequence, less,
 def fork(tmp_path, monkeypatch):
     """Return a folder with the files that are compared, for a test to change them, and be in it."""
     for name in FILES:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -318,7 +319,7 @@ def test_a_body_that_is_allowed_and_that_nginx_has_no_room_for_is_told():
 def test_bodies_in_memory_leave_nginx_some(tmpfs, mem_limit, is_well):
     services = composed()
     services["nginx"] |= {"tmpfs": [tmpfs], "mem_limit": str(mem_limit)}
-    said = [what for what, _ in agreement.contradictions(agreement.values(services, 2, 4 * GIB))]
+    said = [what for what, _ in consistency.contradictions(consistency.values(services, 2, 4 * GIB))]
     assert said == [] if is_well else [what.partition(" is ")[0] for what in said] == ["twice the tmpfs of nginx"]
 
 
@@ -349,7 +350,7 @@ def test_more_workers_than_the_container_may_have_processes_are_told():
 def test_a_container_without_limits_contradicts_nothing():
     services = composed()
     services["app"] |= {"mem_limit": "0", "pids_limit": -1, "healthcheck": {"disable": True}}
-    assert list(agreement.contradictions(agreement.values(services, 64, 64 * GIB))) == []
+    assert list(consistency.contradictions(consistency.values(services, 64, 64 * GIB))) == []
 
 
 def test_more_cpus_than_the_machine_has_are_told():

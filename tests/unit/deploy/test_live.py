@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import live
+from deploy.server import live
 
 
 @contextmanager
@@ -39,8 +39,8 @@ def server(path, answer=b"HTTP/1.1 200 OK\r\n\r\n"):
 def folder(tmp_path, tmp_path_factory, monkeypatch):
     """Return a folder for sockets, in which the container that runs the test is called `mine`."""
     monkeypatch.setenv("LISTEN", f"unix:{tmp_path}/mine.sock")
-    monkeypatch.setattr("deploy.live.PATIENCE", 0.2)
-    monkeypatch.setattr("deploy.live.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
+    monkeypatch.setattr("deploy.server.live.PATIENCE", 0.2)
+    monkeypatch.setattr("deploy.server.live.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
     return tmp_path
 
 
@@ -123,7 +123,7 @@ def test_draining_is_an_answer_of_any_kind_and_moves_nothing(answer, folder, mon
 def ended(folder, monkeypatch):
     """Return a list that gets an item when the check would end this container, which has served before."""
     ended = []
-    monkeypatch.setattr("deploy.live.end_this_container", lambda: ended.append(True))
+    monkeypatch.setattr("deploy.server.live.end_this_container", lambda: ended.append(True))
     with server(folder / "mine.sock"):
         run("check", monkeypatch)
     (folder / "mine.sock").unlink()
@@ -165,7 +165,7 @@ def test_on_tcp_nothing_is_switched(folder, monkeypatch):
 
 
 def test_on_tcp_too_one_whose_queue_is_full_for_a_moment_is_only_busy(monkeypatch):
-    monkeypatch.setattr("deploy.live.PATIENCE", 0.9)  # the kernel by itself asks again after a second
+    monkeypatch.setattr("deploy.server.live.PATIENCE", 0.9)  # the kernel by itself asks again after a second
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
 
@@ -183,7 +183,7 @@ def test_on_tcp_too_one_whose_queue_is_full_for_a_moment_is_only_busy(monkeypatc
 
 
 def test_on_tcp_a_queue_that_stays_full_is_no_answer(monkeypatch):
-    monkeypatch.setattr("deploy.live.PATIENCE", 0.3)
+    monkeypatch.setattr("deploy.server.live.PATIENCE", 0.3)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         with socket.create_connection(address), pytest.raises(TimeoutError):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from deploy.names import names
+from deploy.release.names import names
 
 TIME = r"\d{8}-\d{6}"
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from deploy.sizing import MEMORY_PER_WORKER, cpu_limit, memory_limit, worker_count
+from deploy.server.sizing import MEMORY_PER_WORKER, cpu_limit, memory_limit, worker_count
 
 MB = 1024**2
 CPUS = len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""deploy/swarm.yml says what docker-compose.yml says, in Swarm's words; what `make swarm-deploy` decides by itself."""
+"""deploy/swarm/stack.yml agrees with docker-compose.yml; the decisions of `make swarm-deploy`."""
 
 import re
 import runpy
@@ -9,14 +9,15 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from deploy import following, linger, live, serve, swarm
-from deploy.compose import Failure
-from deploy.record import Release
+from deploy.docker import Failure, Release
+from deploy.server import drain, launch, live
+from deploy.swarm import __main__ as swarm
+from deploy.swarm import rollout
 
 ROOT = Path(__file__).parents[3]
 
 one_machine = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-files = [yaml.safe_load((ROOT / "deploy" / name).read_text()) for name in ("swarm-assets.yml", "swarm.yml")]
+files = [yaml.safe_load((ROOT / "deploy" / name).read_text()) for name in ("swarm/stack-assets.yml", "swarm/stack.yml")]
 many_machines = files[0]["services"] | files[1]["services"]
 publishing = many_machines["assets"].pop("command")
 
@@ -28,7 +29,7 @@ OTHERWISE = {
     "command": "compared below",
     "cpus": "deploy.resources",
     "deploy": "what only Swarm has",
-    "depends_on": "Swarm starts everything at once; deploy/swarm.py has the order that matters",
+    "depends_on": "Swarm starts everything at once; deploy/swarm/__main__.py has the order that matters",
     "environment": "compared below",
     "image": "from a registry",
     "mem_limit": "deploy.resources",
@@ -68,9 +69,9 @@ def test_the_files_are_published_by_the_same_command_and_before_that_ahead(more)
 
 def test_a_stop_waits_for_the_longest_request_and_for_all_to_hear_of_it():
     assert many_machines["nginx"]["stop_grace_period"] == one_machine["nginx"]["stop_grace_period"]
-    graceful = runpy.run_path(str(ROOT / "deploy" / "gunicorn.conf.py"))["graceful_timeout"]
+    graceful = runpy.run_path(str(ROOT / "deploy" / "server" / "gunicorn.conf.py"))["graceful_timeout"]
     seconds = int(many_machines["app"]["stop_grace_period"].removesuffix("s"))
-    assert seconds > linger.HEARSAY + linger.PATIENCE + live.PATIENCE + graceful
+    assert seconds > drain.HEARSAY + drain.PATIENCE + live.PATIENCE + graceful
 
 
 def test_every_service_of_the_site_is_there():
@@ -272,10 +273,10 @@ def engine(monkeypatch):
     return engine
 
 
-AHEAD = ["deploy/swarm-assets.yml two uwsgi site_app_1 --ahead", "follow site_assets"]
-UPDATE = ["deploy/swarm.yml two uwsgi site_app_1", "follow site_nginx", "follow site_app"]
-AFTER = ["deploy/swarm-assets.yml two uwsgi site_app_1", "follow site_assets"]
-BACK = ["deploy/swarm-assets.yml one-two uwsgi site_app_0"]
+AHEAD = ["deploy/swarm/stack-assets.yml two uwsgi site_app_1 --ahead", "follow site_assets"]
+UPDATE = ["deploy/swarm/stack.yml two uwsgi site_app_1", "follow site_nginx", "follow site_app"]
+AFTER = ["deploy/swarm/stack-assets.yml two uwsgi site_app_1", "follow site_assets"]
+BACK = ["deploy/swarm/stack-assets.yml one-two uwsgi site_app_0"]
 
 
 def test_files_that_pages_do_not_name_are_published_when_the_release_is_live(engine):
@@ -345,19 +346,19 @@ def test_an_update_may_take_long_as_long_as_it_goes_on(monkeypatch):
         states = ["running"] * min(5, int(now / 200)) + ["preparing"]
         return [{"ID": str(number), "Status": {"State": state}} for number, state in enumerate(states)]
 
-    monkeypatch.setattr(following, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
-    monkeypatch.setattr(following, "tasks", tasks)
+    monkeypatch.setattr(rollout, "time", SimpleNamespace(monotonic=lambda: now, sleep=sleep))
+    monkeypatch.setattr(rollout, "tasks", tasks)
     with pytest.raises(Failure, match="site_app has come no further in 300 seconds"):
-        list(following.waiting("site_app"))
+        list(rollout.waiting("site_app"))
     assert 1300 <= now < 1302
 
 
 def test_secrets_are_lines_of_name_and_value():
-    assert serve.secrets("# none\n\nA=1\nB_2=x=y #\n") == {"A": "1", "B_2": "x=y #"}
+    assert launch.secrets("# none\n\nA=1\nB_2=x=y #\n") == {"A": "1", "B_2": "x=y #"}
 
 
 @pytest.mark.parametrize("line", ["secret", "A B=secret", "=secret", "2=secret"])
 def test_a_line_that_is_none_is_refused_without_telling_it(line):
-    with pytest.raises(serve.SettingError, match="line 2: it must be NAME=value") as refused:
-        serve.secrets(f"A=1\n{line}")
-    assert "secret" not in str(refused.value).replace(str(serve.SECRETS), "")
+    with pytest.raises(launch.SettingError, match="line 2: it must be NAME=value") as refused:
+        launch.secrets(f"A=1\n{line}")
+    assert "secret" not in str(refused.value).replace(str(launch.SECRETS), "")

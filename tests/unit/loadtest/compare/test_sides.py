@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.serve import BACKENDS
+from deploy.server.launch import BACKENDS
 from loadtest.compare import sides
 from loadtest.compare.sides import Side, SideError, parse
 

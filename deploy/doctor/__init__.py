@@ -1,0 +1,1 @@
+"""`make doctor`: check that this machine and these settings can run the site."""

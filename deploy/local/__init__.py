@@ -1,0 +1,1 @@
+"""`make local` and `make dev`: the stack as plain processes, without Docker."""

@@ -1,0 +1,1 @@
+"""The TLS overlay, development certificates and renewal."""

@@ -1,0 +1,91 @@
+"""The launcher: the command line that it makes of the settings, and how it refuses to start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.variables import SettingError
+from deploy.server import launch
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(params=launch.BACKENDS)
+def backend(request):
+    return request.param
+
+
+def option(line, name):
+    """Return the value that follows `name` on a command line."""
+    return line[line.index(name) + 1]
+
+
+def test_a_setting_reaches_the_server(backend):
+    line = launch.command({"BACKEND": backend, "WEB_CONCURRENCY": "3", "WEB_THREADS": "5", "LISTEN": "0.0.0.0:8000"})
+    assert line[0] == backend
+    assert option(line, {"gunicorn": "--workers", "uwsgi": "--processes"}[backend]) == "3"
+    assert option(line, "--threads") == "5"
+    assert option(line, {"gunicorn": "--bind", "uwsgi": "--http-socket"}[backend]) == "0.0.0.0:8000"
+
+
+def test_nothing_set_is_gunicorn_on_a_socket_of_its_own(monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "0123")
+    line = launch.command({"WEB_CONCURRENCY": ""})
+    assert line[0] == "gunicorn"
+    assert option(line, "--bind") == "unix:/run/app/0123.sock"
+    assert int(option(line, "--workers")) >= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("BACKEND", "waitress", "one of gunicorn, uwsgi"),
+        *(("WEB_CONCURRENCY", value, "a whole number from 1 to 1024") for value in ("abc", "0", "-1", "2.5", "1025")),
+        ("WEB_THREADS", "many", "a whole number from 1 to 1024"),
+        *(("LISTEN", value, "unix:PATH") for value in ("8000", "unix:", "unix:" + "x" * 108, "localhost:http")),
+    ],
+)
+def test_a_bad_setting_is_refused_by_name_and_value(name, value, allowed):
+    with pytest.raises(SettingError) as refusal:
+        launch.command({name: value})
+    assert str(refusal.value).startswith(f"{name} is {value!r}: it must be {allowed}")
+
+
+def start(environ, folder=ROOT):
+    """Return the ended process of a launcher that must not come as far as a server."""
+    environ = {"PATH": "/nowhere", "PYTHONPATH": f"{folder}:{ROOT}", **environ}
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.server.launch"],
+        env=environ,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("setting", ["WEB_CONCURRENCY=abc", "LOG_LEVEL=loud", "MAX_BODY_BYTES=1m"])
+def test_a_bad_setting_ends_the_launcher_with_one_sentence(setting, backend):
+    name, _, value = setting.partition("=")
+    ended = start({name: value, "BACKEND": backend})
+    assert ended.returncode == os.EX_CONFIG
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"serve: {name} is {value!r}: it must be ")
+
+
+@pytest.mark.parametrize(
+    "fault", ["import nowhere", "raise SystemExit(0)", "1 / 0", "no_application = 1", "syntax error"]
+)
+def test_an_app_that_cannot_be_imported_says_why_once(fault, backend, tmp_path):
+    (tmp_path / "app").mkdir()
+    for module in ("__init__", "variables"):
+        (tmp_path / "app" / f"{module}.py").write_text((ROOT / "app" / f"{module}.py").read_text())
+    (tmp_path / "app" / "wsgi.py").write_text(fault)
+    ended = start({"BACKEND": backend}, tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.count("Traceback") <= 1
+    assert ended.stderr.splitlines()[-1].startswith("serve: app.wsgi:application cannot be imported: ")
