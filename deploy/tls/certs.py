@@ -3,7 +3,7 @@
     python -m deploy.tls.certs localhost 127.0.0.1 ::1
 
 Import certs/authority.pem into the browser and it is trusted. The authority's own key is thrown away: what it has
-signed here is all that it will ever sign. In production an ACME client writes the same two files; see the README.
+signed here is all that it will ever sign. In production an ACME client writes the same two files; see docs/tls.md.
 """
 
 import errno

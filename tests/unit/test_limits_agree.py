@@ -1,4 +1,4 @@
-"""Each limit is what the README says it is, in nginx, in both servers and in docker-compose.yml."""
+"""Each limit is what docs/settings.md says it is, in nginx, in both servers and in docker-compose.yml."""
 
 import re
 
@@ -6,10 +6,10 @@ import pytest
 
 from app.settings import Settings
 from deploy.server import live
-from tests.unit.configuration import control, directive, gunicorn, nginx, number, readme, services, uwsgi
+from tests.unit.configuration import control, directive, gunicorn, nginx, number, services, uwsgi
+from tests.unit.documentation import table
 
-table = readme.partition("| Limit |")[2].partition("\n\n")[0]
-documented = dict(re.findall(r"^\| ([^|`]+) \| ([^|]+) \|", table, re.MULTILINE))
+documented = table("limits")
 
 
 def tmpfs_size():
@@ -18,15 +18,15 @@ def tmpfs_size():
 
 
 BUFFERS, BUFFER = (number(text) for text in directive("large_client_header_buffers").split())
-# What the README calls it, and what each program has that is to be the same.
+# What docs/settings.md calls it, and what each program has that is to be the same.
 SAME = {
-    "the request line": [BUFFER],
-    "one header field": [BUFFER],
-    "all header fields": [BUFFERS * BUFFER],
-    "the time for the whole header": [directive("client_header_timeout")],
-    "between two pieces of the body": [directive("client_body_timeout")],
-    "between two pieces of the answer that the client takes": [directive("send_timeout")],
-    "until the app answers, and between two pieces of what it answers": [
+    "request line": [BUFFER],
+    "one request header field": [BUFFER],
+    "all request header fields": [BUFFERS * BUFFER],
+    "time to receive all header fields": [directive("client_header_timeout")],
+    "time between two parts of the body": [directive("client_body_timeout")],
+    "time in which the client reads nothing": [directive("send_timeout")],
+    "time until the app answers, and between two parts of its response": [
         directive("proxy_read_timeout"),
         directive("proxy_send_timeout"),
         gunicorn["timeout"],
@@ -35,24 +35,23 @@ SAME = {
         live.PATIENCE,
     ],
     "requests that wait for a thread of the app": [gunicorn["backlog"], uwsgi["listen"]],
-    "an idle connection of a client": [directive("keepalive_timeout")],
-    "requests on one connection": [directive("keepalive_requests")],
-    "connections at a time, those to the app included": [directive("worker_connections")],
-    "bodies and answers on their way, in nginx's container": [tmpfs_size()],
+    "idle connection of a client": [directive("keepalive_timeout")],
+    "requests per connection": [directive("keepalive_requests")],
+    "connections per nginx worker, those to the app included": [directive("worker_connections")],
 }
 
 
 @pytest.mark.parametrize("limit", SAME)
-def test_a_limit_is_everywhere_what_the_readme_says(limit):
+def test_limit_is_the_documented_one_everywhere(limit):
     assert {number(value) for value in SAME[limit]} == {number(documented[limit])}
 
 
-def test_the_readme_has_every_limit():
-    assert documented.keys() == SAME.keys() | {"the body", "methods", "requests of one client", "---"}
+def test_every_limit_is_documented():
+    assert documented.keys() == SAME.keys() | {"request body", "methods", "requests of one client"}
 
 
 def test_the_largest_body_is_one_setting_with_one_default():
-    assert documented["the body"] == "`MAX_BODY_BYTES`, 1 MiB"
+    assert documented["request body"] == "`MAX_BODY_BYTES`, 1 MiB"
     default = re.findall(r"\$\{MAX_BODY_BYTES:-(\d+)\}", control)
     assert default == [str(Settings().max_body_bytes)] == [str(number("1 MiB"))]
     assert 'echo "client_max_body_size $max_body_bytes;"' in control
