@@ -1,59 +1,75 @@
-"""Answers 500 for a handler that fails, and logs its traceback once, with the request id. Keep it in every chain.
+"""Answers 500 for a handler that fails, and logs its traceback once, with the request id. Keep it in every chain."""
 
-A handler can fail after it has called start_response: a generator, on the way to its first chunk. PEP 3333 lets it be
-called again then, with exc_info; but uWSGI 2.0 sends the new headers and loses the body. So start_response is held
-back here until there is a first chunk, and the server sees one call only, for the page or for the error.
-"""
+from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
 
 import logging
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.body import WHOLE, Wrapped, is_file
-from app.deferred import Deferred
 from app.response import error
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
 
 logger = logging.getLogger(__name__)
 
 
 def errors(handler: WSGIApplication) -> WSGIApplication:
-    """Turn an exception into an error response that tells nothing of it (PEP 3333, Error Handling)."""
+    """Turn any exception, SystemExit included, into an error response that hides it (PEP 3333, Error Handling)."""
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        response = Deferred(start_response)
-        path = environ.get("PATH_INFO", "")  # before a mount moves it
         try:
-            body = handler(environ, response)
-        except Exception:  # noqa: BLE001 (whatever it is, it is answered)
-            return fail(environ, path, response)
-        if response.started and (isinstance(body, WHOLE) or is_file(body, environ)):
-            response.begin()  # nothing is left to fail, and a server sends a file fast only if it gets that very object
-            return body
-        return Wrapped(chunks(body, environ, path, response), body)
+            body = handler(environ, start_response)
+        except BaseException:  # noqa: BLE001 (sys.exit() in a handler must not end the server)
+            return fail(environ, start_response)
+        if isinstance(body, WHOLE) or is_file(body, environ):
+            return body  # nothing is left to fail, and a server sends a file fast only if it gets that very object
+        return Wrapped(chunks(body, environ, start_response), body)
 
     return guarded
 
 
-def chunks(body: Iterable[bytes], environ: WSGIEnvironment, path: str, response: Deferred) -> Iterator[bytes]:
-    """Yield the body's chunks, or those of an error page in their place."""
+def chunks(body: Iterable[bytes], environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """Yield the body's chunks; where it fails before the first one, yield an error page instead."""
     try:
-        for chunk in body:
-            response.begin()
-            yield chunk
-        response.begin()  # for a body without a chunk
-    except Exception:  # noqa: BLE001 (likewise)
-        yield from fail(environ, path, response)
+        rest = iter(body)
+        first = next(rest, None)
+    except BaseException:  # noqa: BLE001 (likewise)
+        yield from fail(environ, start_response)
+        return
+    if first is not None:
+        yield first
+        yield from rest  # an exception from here on ends the response: its status is sent
 
 
-def fail(environ: WSGIEnvironment, path: str, response: Deferred) -> list[bytes]:
-    """Log the exception in flight and answer for it; where the response has begun, raise it to the server."""
-    logger.exception(  # noqa: LOG004 (called by those that handle it)
+def fail(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """Begin the error response for the exception being handled, log that, and return the body.
+
+    Where the response has begun, start_response raises the exception again, for the server to log and to cut the
+    connection (PEP 3333, The start_response() Callable).
+    """
+
+    def start(
+        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        return start_response(status, headers, exc_info or failure)
+
+    failure = sys.exc_info()
+    body = error(environ, start, HTTPStatus.INTERNAL_SERVER_ERROR)
+    log(environ)
+    return body
+
+
+def log(environ: WSGIEnvironment) -> None:
+    """Log the exception being handled, with the request that it failed."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")  # a mount moves a part of one to the other
+    logger.exception(  # noqa: LOG004 (the callers handle it)
         "%s %s failed, request %s",
         environ["REQUEST_METHOD"],
         path.encode("unicode_escape").decode(),  # a newline in it cannot forge a line of the log
         environ.get("HTTP_X_REQUEST_ID", "-"),
     )
-    if response.server_write:
-        raise  # noqa: PLE0704 (the exception in flight is the caller's)
-    return error(environ, response.start_response, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -86,7 +86,7 @@ PLACES = {
     "app mem_limit": "APP_MEMORY",
     "app processes and threads": "WEB_CONCURRENCY or WEB_THREADS",
     "app workers' memory": "WEB_CONCURRENCY",
-    "health check's patience": "PATIENCE in deploy/server/live.py",
+    "health check's patience": "ANSWER_SECONDS in deploy/server/live.py",
     "kernel somaxconn": "net.core.somaxconn",
     "nginx client_max_body_size": "MAX_BODY_BYTES",
     "tmpfs of nginx": "the size of /run/nginx in docker-compose.yml",
@@ -172,7 +172,7 @@ def values(services: dict[str, Any], machine_cpus: int, machine_memory: int) -> 
     found = dict(nginx()) | dict(servers())
     found |= dict(app_container(services["app"], machine_cpus, machine_memory))
     found |= dict(nginx_container(services["nginx"]))
-    found["health check's patience"] = live.PATIENCE
+    found["health check's patience"] = live.ANSWER_SECONDS
     found["kernel somaxconn"] = int(Path("/proc/sys/net/core/somaxconn").read_text())
     found["CPUs of the machine"] = machine_cpus
     needed = {name for pairs in PAIRS.values() for less, _, more in pairs for name in (less, more)}

@@ -1,6 +1,6 @@
-"""`make dev`: as `make local`, and an edit is served at once, and a failure shows its traceback in the browser.
+"""`make dev`: `make local` with reloading after an edit, and with tracebacks in the browser.
 
-No image holds this file, so neither can ever be on where it should not: .dockerignore leaves it out, and a test looks.
+The app's image does not contain this folder, so production can have neither.
 """
 
 import os
@@ -11,17 +11,20 @@ from werkzeug.debug import DebuggedApplication
 from app.middleware.errors import errors
 from app.page import environment
 from app.router import router
+from app.settings import settings
 from app.wsgi import MIDDLEWARES, ROUTES, chain
 from deploy.local.__main__ import main
 from deploy.server.launch import become, command
+from deploy.server.wsgi import serve
 
-# For Python files; templates and static files are read anew at each request anyway.
+# For Python files. Templates and static files are read at each request.
 RELOAD = {"gunicorn": ["--reload"], "uwsgi": ["--py-autoreload", "1"]}
 
 environment.auto_reload = True
-# `errors` would answer before the debugger sees the exception. No console: it would run what anybody sends it.
-application = DebuggedApplication(
-    chain([each for each in MIDDLEWARES if each is not errors], router(ROUTES)), evalex=False
+# Without `errors`, the debugger gets the exception. evalex would run any code that a client sends.
+application = serve(
+    DebuggedApplication(chain([each for each in MIDDLEWARES if each is not errors], router(ROUTES)), evalex=False),
+    makes_chunks=settings.backend == "uwsgi",
 )
 
 if __name__ == "__main__":

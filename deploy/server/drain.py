@@ -1,8 +1,8 @@
-"""Runs a server that is found by its name, on several machines, and ends it only when nobody sends it anything more.
+"""Runs a server that nginx finds by DNS, on several machines, and stops it only when nginx sends it no more requests.
 
-On one machine a deploy moves live.sock, waits until what was sent before has been accepted, and then stops the server
-(deploy/release/__main__.py). The engine of a swarm takes the replica's name away, and sends SIGTERM two seconds later: an nginx
-on another machine may not have heard of it yet, and a server that stops closes the door on those who wait in its queue.
+On one machine a deploy moves live.sock, drains the previous container and then stops it (deploy/release). In a swarm
+the engine removes the replica's name from DNS, and sends SIGTERM two seconds later. An nginx on another machine may
+still have the old address then, and a server that stops resets the connections in its listen queue.
 """
 
 import signal
@@ -14,41 +14,41 @@ from types import FrameType
 
 from deploy.server import live
 
-HEARSAY = 3  # seconds until every nginx has heard: it asks for names every two (nginx/replicas.conf)
-PATIENCE = 30  # seconds more for one that has not: an answer of the DNS was lost, or an engine is late to pass it on
-HEALTH_CHECKS = 1  # a second, at the most
+DNS_DELAY = 3  # seconds until every nginx has the new addresses; nginx asks every two (upstream-replicas.conf)
+QUIET_SECONDS = 30  # longest further wait for an nginx that missed a DNS answer, or an engine that is late
+HEALTH_CHECKS = 1  # per second at most
 
 
 def run(arguments: list[str], address: str) -> int:
-    """Run the server, which listens at `address`, until it ends, and return its exit code."""
+    """Run the server, which listens at `address`, until it exits, and return its exit code."""
     server = subprocess.Popen(arguments)
 
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        time.sleep(HEARSAY)
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        time.sleep(DNS_DELAY)
         wait_until_quiet()
         with suppress(OSError):
-            live.answer(address)  # it waits in the same queue, behind all others
+            live.answer(address)  # the last in the listen queue: when it is answered, all others are accepted
         server.terminate()
 
-    def hand_on(number: int, _frame: FrameType | None) -> None:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
         server.send_signal(number)
 
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGHUP, hand_on)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGHUP, pass_on)
     return server.wait()
 
 
 def wait_until_quiet() -> None:
-    """Wait for a second in which only the health check connects, and PATIENCE at the most."""
-    for _ in range(PATIENCE):
+    """Wait for a second in which only the health check connects, or for QUIET_SECONDS."""
+    for _ in range(QUIET_SECONDS):
         before = accepted()
         time.sleep(1)
         if accepted() - before <= HEALTH_CHECKS:
             return
-    print(f"linger: requests still arrive after {HEARSAY + PATIENCE} seconds: ending all the same", flush=True)
+    print(f"drain: requests still arrive after {DNS_DELAY + QUIET_SECONDS} seconds: stopping", flush=True)
 
 
 def accepted() -> int:
-    """Return how many connections this container has accepted since it is there: tcpPassiveOpens (RFC 4022)."""
+    """Return the number of connections that this container has accepted: tcpPassiveOpens (RFC 4022)."""
     table = [line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Tcp:")]
     return int(dict(zip(*table, strict=True))["PassiveOpens"])

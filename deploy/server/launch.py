@@ -20,8 +20,8 @@ from deploy.server.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
 SECRETS = Path("/run/secrets/app.env")  # deploy/swarm/stack.yml
-APPLICATIONS = {"gunicorn": "deploy.server.proxied:application", "uwsgi": "deploy.server.chunked:application"}
-BACKENDS = tuple(APPLICATIONS)
+BACKENDS = ("gunicorn", "uwsgi")
+APPLICATION = "deploy.server.wsgi:application"
 
 
 def main() -> None:
@@ -70,10 +70,9 @@ def secrets(text: str) -> dict[str, str]:
     return found
 
 
-def command(environ: Mapping[str, str], application: str = "") -> list[str]:
+def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
     """Return the server's command line for these settings; raise SettingError for one that is not allowed."""
     backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
-    application = application or APPLICATIONS[backend]
     workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
     threads = integer(environ, "WEB_THREADS", 4, 1, 1024)
     listen = own_address(environ)

@@ -1,18 +1,18 @@
-"""The socket is the switch: every app container has a socket of its own, and nginx knows only live.sock, a link to one.
+"""live.sock: a symlink to the live container's socket, and nginx's only upstream. Each container has its own socket.
 
-    python -m deploy.server.live check     the health check: do I serve? And where live.sock leads nowhere, make it mine
-    python -m deploy.server.live wait      until I am promoted, leave live.sock alone, even where it leads nowhere
-    python -m deploy.server.live promote   make live.sock mine, whoever has it: a deploy's decision, never a health check's
-    python -m deploy.server.live drain     wait until everything is accepted that was sent to me before
+    python -m deploy.server.live check     health check: fail unless the server is ready; claim live.sock if unclaimed
+    python -m deploy.server.live wait      do not claim live.sock before `promote`
+    python -m deploy.server.live promote   point live.sock at this container
+    python -m deploy.server.live drain     return when the server has accepted every earlier connection
 
-A health check that took live.sock at its first success would let a release that dies a moment later take the site
-with it, and an old container that restarts in mid-deploy steal it back. So it takes what is nobody's, and only that,
-and not even that while a deploy is still watching it.
+Only a deploy moves live.sock from one server to another. If the first successful health check did, a release that
+crashes a moment later would take the site with it, and a previous container that restarts would claim the site back.
+The health check claims live.sock only if no server listens there, and not while a deploy watches this container.
 
-The check also ends a server that hangs, which neither Compose nor the server itself would do. Busy is not hung: the
-check waits in the same queue as every request, and as long as nginx lets one wait. Where it gets no answer, nobody did.
+The health check also ends a server that does not answer, because neither Compose nor the server does. A busy server is
+not one: the check waits in the same listen queue as the requests, and as long as nginx lets a request wait.
 
-The check runs every two seconds, so it imports little: of the standard library alone, and nothing of the app.
+The health check runs every two seconds. It imports the standard library only, and little of that.
 """
 
 import os
@@ -23,40 +23,53 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-PATIENCE = 30.0  # seconds; as nginx's proxy_read_timeout
-ATTEMPT = 0.2  # seconds; a full queue on TCP says nothing, and the kernel asks again after 1 s, 3 s, 7 s, 15 s
+ANSWER_SECONDS = 30.0  # the same as nginx's proxy_read_timeout
+CONNECT_SECONDS = 0.2  # one attempt; on TCP a full listen queue is silent, and the kernel repeats after 1, 3, 7, 15 s
+RETRY_SECONDS = 0.5  # between two attempts to reach a server that has served before
 UNIX = "unix:"
-WAITS = ".waits"  # behind the name of a socket: a mark beside it
-SERVED = "/tmp/has-served"  # noqa: S108 (this container's own, and empty at each start)
+WAITS = ".waits"  # suffix of the mark beside a socket whose container must not claim live.sock
+SERVED = "/tmp/has-served"  # noqa: S108 (the container's own tmpfs, empty at each start)
 
 
 def own_address(environ: Mapping[str, str]) -> str:
-    """Return where our server listens: LISTEN, "unix:PATH" or "HOST:PORT", or a socket named for this container."""
+    """Return the server's address: LISTEN, "unix:PATH" or "HOST:PORT", by default a socket named for the container."""
     return environ.get("LISTEN") or f"{UNIX}/run/app/{socket.gethostname()}.sock"
 
 
-def answer(address: str) -> bytes:
-    """Return the status that the server at `address` answers with when asked whether it is ready; raise OSError."""
-    deadline = time.monotonic() + PATIENCE
-    with connect(address, deadline) as server:
-        server.settimeout(max(0.1, deadline - time.monotonic()))
-        server.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
-        return server.recv(64)[9:12]
+def answer(address: str, *, has_served: bool = False) -> bytes:
+    """Return the status of the server's /readyz; raise TimeoutError after ANSWER_SECONDS, or OSError.
+
+    A server that has served before must listen. So a refused connection or a missing socket is retried until then: it
+    is a failure like a hang, or the server is stopping and will have exited.
+    """
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            with connect(address, deadline) as server:
+                server.settimeout(max(0.1, deadline - time.monotonic()))
+                server.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                return server.recv(64)[9:12]
+        except (ConnectionRefusedError, FileNotFoundError) as error:
+            if not has_served:
+                raise
+            if time.monotonic() > deadline:
+                raise TimeoutError from error
+            time.sleep(RETRY_SECONDS)
 
 
 def connect(address: str, deadline: float) -> socket.socket:
-    """Return a connection to the server at `address`, as soon as its queue has room for one; raise OSError."""
+    """Return a connection to the server at `address` once its listen queue has room; raise OSError."""
     if not address.startswith(UNIX):
         host, _, port = address.rpartition(":")
         while True:
             try:
-                return socket.create_connection((host, int(port)), ATTEMPT)
+                return socket.create_connection((host, int(port)), CONNECT_SECONDS)
             except TimeoutError:
                 if time.monotonic() > deadline:
                     raise
     while True:
         connection = socket.socket(socket.AF_UNIX)
-        connection.setblocking(False)  # noqa: FBT003 (has no name)
+        connection.setblocking(False)  # noqa: FBT003 (the parameter has no name)
         try:
             connection.connect(address.removeprefix(UNIX))
         except BlockingIOError as error:
@@ -71,8 +84,8 @@ def connect(address: str, deadline: float) -> socket.socket:
             return connection
 
 
-def is_nobodys(path: str) -> bool:
-    """Tell whether no process listens at the socket; one whose queue is full does listen."""
+def is_unclaimed(path: str) -> bool:
+    """Tell whether no process listens at the socket; a process whose listen queue is full does listen."""
     try:
         connect(UNIX + path, 0).close()
     except (FileNotFoundError, ConnectionRefusedError):
@@ -83,7 +96,7 @@ def is_nobodys(path: str) -> bool:
 
 
 def promote(path: str) -> None:
-    """Make live.sock lead to the socket at `path`, beside it, atomically: every moment it leads to one or the other."""
+    """Point live.sock at the socket `path` in the same folder, atomically, and remove the mark of `wait`."""
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.getpid()}")
     os.symlink(name, temporary)
@@ -92,25 +105,26 @@ def promote(path: str) -> None:
         os.remove(path + WAITS)
 
 
-def end_this_container() -> None:
-    """End the server with all its workers, for the restart policy to start it again.
+def end_server(process: int) -> None:
+    """End the server, whose first process is `process`, with its workers; return when it has exited.
 
-    The kernel keeps process 1 from being killed from within. So it is told to stop, and as it would wait for requests
-    that hang, its workers are killed for as long as it is there, and this process with it.
+    The kernel does not let a container kill its own process 1. So it gets SIGTERM, and because it would wait for
+    requests that hang, its workers are killed until it exits.
     """
-    with suppress(OSError), open("/proc/1/fd/2", "w") as log:  # the container's
-        log.write(f"live: no answer in {PATIENCE:g} seconds: ending the server, for it to be started again\n")
-    os.kill(1, signal.SIGTERM)
-    while True:
-        with open("/proc/1/task/1/children") as children:
-            for worker in children.read().split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(worker), signal.SIGKILL)
-        time.sleep(0.1)
+    with suppress(OSError), open(f"/proc/{process}/fd/2", "w") as log:  # the log of the server
+        log.write(f"live: no answer in {ANSWER_SECONDS:g} seconds: ending the server, which is then started again\n")
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
+        while True:
+            with open(f"/proc/{process}/task/{process}/children") as children:
+                for worker in children.read().split():
+                    with suppress(ProcessLookupError):
+                        os.kill(int(worker), signal.SIGKILL)
+            time.sleep(0.1)
 
 
 def main() -> None:
-    """Carry out the command line's word; exit 1 where this container does not serve."""
+    """Run the command given on the command line; exit 1 if this container's server is not ready."""
     word = sys.argv[1:]
     if word not in (["check"], ["wait"], ["promote"], ["drain"]):
         sys.exit("usage: python -m deploy.server.live check|wait|promote|drain")
@@ -118,24 +132,25 @@ def main() -> None:
     if word == ["wait"]:
         with open(mine.removeprefix(UNIX) + WAITS, "w"):
             return
+    has_served = word == ["check"] and os.path.exists(SERVED)
     try:
-        status = answer(mine)
+        status = answer(mine, has_served=has_served)
     except TimeoutError:
-        if word == ["check"] and os.path.exists(SERVED):  # else it has yet to answer at all, and may take its time
-            end_this_container()
+        if has_served:  # a server that is still starting may take its time
+            end_server(1)
         status = b""
     except OSError:
         status = b""
     if word == ["drain"] and status:
         return
     if status != b"200":
-        sys.exit(f"live: no answer that it is ready from {mine}")
+        sys.exit(f"live: {mine} answers /readyz with {status.decode() or 'nothing'}, not with 200")
     with open(SERVED, "w"):
         pass
-    if mine.startswith(UNIX):  # on TCP nginx finds the replicas by name, and nothing is switched
+    if mine.startswith(UNIX):  # on TCP, nginx finds the replicas by name
         path = mine.removeprefix(UNIX)
         live = os.path.join(os.path.dirname(path), "live.sock")
-        if word == ["promote"] or (is_nobodys(live) and not os.path.exists(path + WAITS)):
+        if word == ["promote"] or (is_unclaimed(live) and not os.path.exists(path + WAITS)):
             promote(path)
 
 

@@ -1,52 +1,19 @@
-"""The application as the servers behind nginx run it: who asked, and for what, is what nginx says.
+"""Take the client's address, scheme and host from nginx's headers.
 
-Only nginx reaches the socket, and it overwrites every X-Forwarded header, so they are true here; a server that is
-reached directly (`python -m app`) must not believe them, and runs app.wsgi. Both backends get the same environ by this:
-over a Unix socket they know neither the client's address nor the port.
+Only nginx reaches the socket, and nginx overwrites these headers, so they are true here. A server that clients reach
+directly must not believe them: `python -m app` runs app.wsgi instead. Over a Unix socket neither server knows an
+address or a port, so both backends get the same environ by this. werkzeug's ProxyFix does the same for four times the
+instructions.
 """
 
-from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
-
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-from werkzeug.middleware.proxy_fix import ProxyFix
-
-import app.wsgi
-from app.settings import settings
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
+from wsgiref.types import WSGIEnvironment
 
 
-def released(handler: WSGIApplication) -> WSGIApplication:
-    """Put the release into the response, for nginx's access log; no client sees it."""
-    header = ("X-Release", f"{settings.release}-{settings.backend}")
-
-    def labelled(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def start(
-            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-        ) -> Callable[[bytes], object]:
-            return start_response(status, [*headers, header], exc_info)
-
-        return handler(environ, start)
-
-    return labelled
-
-
-def asked(handler: WSGIApplication) -> WSGIApplication:
-    """Leave Host as the client sent it: ProxyFix adds the port even where it is the scheme's own.
-
-    A browser's Origin has no port there, and a check against forged requests (Django's) compares the two.
-    """
-
-    def addressed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if host := environ.get("HTTP_X_FORWARDED_HOST"):
-            environ["HTTP_HOST"] = host
-        return handler(environ, start_response)
-
-    return addressed
-
-
-application = ProxyFix(asked(released(app.wsgi.application)), x_for=1, x_proto=1, x_host=1, x_port=1)
+def believe_nginx(environ: WSGIEnvironment) -> None:
+    """Set REMOTE_ADDR, SERVER_NAME, SERVER_PORT and wsgi.url_scheme (PEP 3333, environ Variables) where nginx asks."""
+    host = environ.get("HTTP_X_FORWARDED_HOST")
+    if host:  # the health check asks the socket itself
+        environ["REMOTE_ADDR"] = environ["HTTP_X_FORWARDED_FOR"]
+        environ["SERVER_NAME"] = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+        environ["SERVER_PORT"] = environ["HTTP_X_FORWARDED_PORT"]
+        environ["wsgi.url_scheme"] = environ["HTTP_X_FORWARDED_PROTO"]

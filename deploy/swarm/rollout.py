@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from deploy.docker import Failure, docker
 
-PATIENCE = 300  # seconds until the next replica runs; a large image over a slow line takes its time
+REPLICA_SECONDS = 300  # seconds until the next replica runs; a large image over a slow line takes its time
 
 
 def service(name: str) -> dict[str, Any]:
@@ -72,16 +72,16 @@ def is_within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
 def waiting(name: str) -> Iterator[list[dict[str, Any]]]:
     """Yield the service's tasks now and then; raise Failure when no further one has come up for too long."""
     up: set[str] = set()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + REPLICA_SECONDS
     while time.monotonic() < deadline:
         found = tasks(name)
         if further := {task["ID"] for task in found if task["Status"]["State"] in ("running", "complete")} - up:
             up |= further
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + REPLICA_SECONDS
         yield found
         time.sleep(0.5)
     raise Failure(
-        f"{name} has come no further in {PATIENCE} seconds; the engine goes on trying: {reasons(tasks(name))}"
+        f"{name} has come no further in {REPLICA_SECONDS} seconds; the engine goes on trying: {reasons(tasks(name))}"
     )
 
 

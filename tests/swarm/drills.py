@@ -3,7 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from deploy.server.drain import HEARSAY, PATIENCE
+from deploy.server.drain import DNS_DELAY, QUIET_SECONDS
 from tests.drills.drills import NOTHING_FAILS, Drill, Goal
 from tests.drills.load import KINDS, Load
 from tests.engines import Engine
@@ -95,7 +95,7 @@ def run_elsewhere(cluster: Cluster, lost: str) -> bool:
 
 def wait_until_live(cluster: Cluster, release: str) -> None:
     """Wait until nothing else answers: a replica that is to go answers for as long as an nginx has not heard of it."""
-    until(lambda: cluster.releases() == {release}, f"only {release} is live", HEARSAY + PATIENCE)
+    until(lambda: cluster.releases() == {release}, f"only {release} is live", DNS_DELAY + QUIET_SECONDS)
 
 
 def spread(cluster: Cluster) -> None:

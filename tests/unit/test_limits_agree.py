@@ -32,7 +32,7 @@ SAME = {
         gunicorn["timeout"],
         gunicorn["graceful_timeout"],
         uwsgi["worker-reload-mercy"],
-        live.PATIENCE,
+        live.ANSWER_SECONDS,
     ],
     "requests that wait for a thread of the app": [gunicorn["backlog"], uwsgi["listen"]],
     "idle connection of a client": [directive("keepalive_timeout")],

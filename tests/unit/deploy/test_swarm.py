@@ -71,7 +71,7 @@ def test_a_stop_waits_for_the_longest_request_and_for_all_to_hear_of_it():
     assert many_machines["nginx"]["stop_grace_period"] == one_machine["nginx"]["stop_grace_period"]
     graceful = runpy.run_path(str(ROOT / "deploy" / "server" / "gunicorn.conf.py"))["graceful_timeout"]
     seconds = int(many_machines["app"]["stop_grace_period"].removesuffix("s"))
-    assert seconds > drain.HEARSAY + drain.PATIENCE + live.PATIENCE + graceful
+    assert seconds > drain.DNS_DELAY + drain.QUIET_SECONDS + live.ANSWER_SECONDS + graceful
 
 
 def test_every_service_of_the_site_is_there():

@@ -1,0 +1,200 @@
+"""The callable that the servers run: the application, on the server that PEP 3333 describes.
+
+Neither gunicorn nor uWSGI is quite that server, and they differ. Here both do what an application may rely on:
+
+- The client's address, scheme and host are those that nginx names (proxied.py).
+- wsgi.input is a file that ends with the request body, and a handler need not read it (request_body.py).
+- A response that cannot be sent is a 500 and a traceback (response_check.py). So is any exception: SystemExit and
+  KeyboardInterrupt would otherwise end a worker, or all of gunicorn.
+- The server's start_response is called once, with the first byte. Until then a handler may call its own again with
+  exc_info (PEP 3333, The start_response() Callable); uWSGI 2.0 would send the new headers and lose the body.
+- A body of unknown length is sent in chunks, so that nginx can tell a cut response from a complete one. gunicorn makes
+  the chunks itself; for uWSGI they are made here.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from errno import ECONNRESET
+from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import app.wsgi
+from app.body import Wrapped, is_file
+from app.middleware import errors
+from app.settings import settings
+from deploy.server.proxied import believe_nginx
+from deploy.server.request_body import replace_input
+from deploy.server.response_check import Headers, check_chunk, checked
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+
+RELEASE = ("X-Release", f"{settings.release}-{settings.backend}")  # for nginx's access log; clients do not see it
+BODILESS = ("204", "304")  # statuses of responses without a body (RFC 9110, 15.3.5 and 15.4.5)
+# nginx passes these on chunk by chunk. It collects any other type, so that a slow client does not hold a thread.
+STREAMED = ("text/html", "text/event-stream", "application/x-ndjson")
+
+
+class Exchange:
+    """One request and its response, between the server and the application."""
+
+    __slots__ = (
+        *("by_name", "environ", "has_body", "headers", "is_framed", "makes_chunks", "request_body", "server_start"),
+        *("server_write", "status"),
+    )
+
+    def __init__(self, environ: WSGIEnvironment, server_start: StartResponse, *, makes_chunks: bool) -> None:
+        believe_nginx(environ)
+        self.environ = environ
+        self.server_start = server_start
+        self.makes_chunks = makes_chunks
+        self.request_body = replace_input(environ)
+        self.status = ""
+        self.headers: Headers = []
+        self.by_name: dict[str, str] = {}
+        self.has_body = True
+        self.is_framed = False
+        self.server_write: Callable[[bytes], object] | None = None  # set when the response has begun
+
+    def start(self, status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
+        """Take the status and the headers, or with exc_info others in their place; return write()."""
+        if exc_info:
+            if self.server_write and exc_info[1]:
+                raise exc_info[1]
+        elif self.status:
+            raise AssertionError("start_response was called a second time, without exc_info")
+        self.headers, self.by_name = checked(status, headers)
+        self.has_body = not status.startswith(BODILESS) and self.environ["REQUEST_METHOD"] != "HEAD"
+        self.status = status
+        return self.write
+
+    def begin(self, length: int | None = None) -> Callable[[bytes], object]:
+        """Begin the response at the server, and return its write(); `length` is that of the body in bytes, if known."""
+        if not self.status:
+            raise AssertionError("start_response was not called")
+        headers = [*self.headers, RELEASE]
+        if self.has_body and "content-length" not in self.by_name:
+            if length is not None:
+                headers.append(("Content-Length", str(length)))
+            else:
+                is_streamed = self.by_name.get("content-type", "").startswith(STREAMED)
+                if is_streamed and "x-accel-buffering" not in self.by_name:
+                    headers.append(("X-Accel-Buffering", "no"))
+                self.is_framed = self.makes_chunks and self.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+                if self.is_framed:
+                    headers.append(("Transfer-Encoding", "chunked"))
+        self.server_write = self.server_start(self.status, headers)
+        return self.server_write
+
+    def begin_early(self) -> Callable[[bytes], object]:
+        """Begin the response of a handler that goes on, and may still read the request body."""
+        if self.request_body:
+            self.request_body.keep()
+        return self.begin()
+
+    def write(self, data: bytes) -> object:
+        """Send `data` at once: the legacy way to make a body (PEP 3333, The write() Callable)."""
+        check_chunk(data)
+        write = self.server_write or self.begin_early()
+        return write(frame(data) if self.is_framed and data else data)
+
+    def complete(self, body: list[bytes] | tuple[bytes, ...]) -> Iterable[bytes]:
+        """Begin the response of a handler that has ended, and return its body."""
+        for chunk in body:
+            check_chunk(chunk)
+        length = sum(map(len, body))
+        declared = self.by_name.get("content-length")
+        if declared and self.has_body and int(declared) != length:
+            raise ValueError(f"Content-Length is {declared}, but the body has {length} bytes")
+        if self.request_body:
+            self.request_body.discard()
+        self.begin(length)
+        return body if self.has_body else []
+
+    def pieces(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield what is to be sent of a body that the handler makes chunk by chunk."""
+        if isinstance(body, str | bytes):  # an iterable of something else
+            check_chunk(body)
+            raise TypeError("the handler returned bytes: it must return an iterable of bytes, such as [body]")
+        for chunk in body:
+            check_chunk(chunk)
+            if chunk:
+                if not self.server_write:
+                    self.begin_early()
+                if not self.has_body:
+                    return
+                yield frame(chunk) if self.is_framed else chunk
+        if not self.server_write:
+            yield from self.complete([])
+        if self.is_framed:
+            yield b"0\r\n\r\n"
+
+    def guarded(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the pieces of the body; where making one fails, yield an error page or cut the response."""
+        pieces = self.pieces(body)
+        while True:
+            try:
+                piece = next(pieces, None)
+            except BaseException:  # noqa: BLE001 (sys.exit() in a handler must not end the server)
+                yield from self.fail()
+                return
+            if piece is None:
+                return
+            yield piece
+
+    def fail(self) -> Iterable[bytes]:
+        """Answer 500 for the exception being handled and log it; where the response has begun, cut it."""
+        try:
+            return self.complete(errors.fail(self.environ, self.start))
+        except BaseException:  # noqa: BLE001 (the response has begun, or the error page itself fails)
+            errors.log(self.environ)
+            if not self.server_write:
+                self.start("500 Internal Server Error", [("Content-Type", "text/plain")], sys.exc_info())
+                return self.complete([b"Internal Server Error\n"])
+        if self.makes_chunks:
+            return []  # uWSGI closes the connection, and nginx misses the rest: the last chunk, or bytes of a length
+        raise ConnectionResetError(ECONNRESET, "the response is cut")  # gunicorn closes it, and does not log this
+
+
+class Body(Wrapped):
+    """The body that the server iterates over and closes."""
+
+    def __init__(self, exchange: Exchange, body: Iterable[bytes]) -> None:
+        super().__init__(exchange.guarded(body), body)
+        self.environ = exchange.environ
+
+    def close(self) -> None:
+        """Close the application's body; the response is sent, so an exception is only logged."""
+        try:
+            super().close()
+        except BaseException:  # noqa: BLE001 (as above)
+            errors.log(self.environ)
+
+
+def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplication:
+    """Return `handler` for a server, which does not make chunks itself where `makes_chunks` is true."""
+
+    def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        exchange = Exchange(environ, start_response, makes_chunks=makes_chunks)
+        try:
+            body = handler(environ, exchange.start)
+            if isinstance(body, list | tuple) and not exchange.server_write:
+                return exchange.complete(body)
+        except BaseException:  # noqa: BLE001 (as above)
+            return exchange.fail()
+        if is_file(body, environ) and "content-length" in exchange.by_name and not exchange.server_write:
+            if exchange.request_body:
+                exchange.request_body.discard()
+            exchange.begin()
+            return body  # that very object: a server sends its own file fast
+        return Body(exchange, body)
+
+    return served
+
+
+def frame(chunk: bytes) -> bytes:
+    """Return one chunk as it is sent (RFC 9112, 7.1)."""
+    return b"%x\r\n%s\r\n" % (len(chunk), chunk)
+
+
+application = serve(app.wsgi.application, makes_chunks=settings.backend == "uwsgi")
