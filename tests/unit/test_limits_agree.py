@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.settings import Settings
-from deploy.server import live
+from deploy.server import live, response_check
 from tests.unit.configuration import control, directive, gunicorn, nginx, number, services, uwsgi
 from tests.unit.documentation import table
 
@@ -23,6 +23,8 @@ SAME = {
     "request line": [BUFFER],
     "one request header field": [BUFFER],
     "all request header fields": [BUFFERS * BUFFER],
+    "one response header field": [response_check.FIELD_SIZE],
+    "all response header fields": [response_check.HEADERS_SIZE],
     "time to receive all header fields": [directive("client_header_timeout")],
     "time between two parts of the body": [directive("client_body_timeout")],
     "time in which the client reads nothing": [directive("send_timeout")],
