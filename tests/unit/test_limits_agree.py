@@ -25,6 +25,7 @@ SAME = {
     "all request header fields": [BUFFERS * BUFFER],
     "one response header field": [response_check.FIELD_SIZE],
     "all response header fields": [response_check.HEADERS_SIZE],
+    "part of a response that waits on disk for its client": [directive("proxy_max_temp_file_size")],
     "time to receive all header fields": [directive("client_header_timeout")],
     "time between two parts of the body": [directive("client_body_timeout")],
     "time in which the client reads nothing": [directive("send_timeout")],
