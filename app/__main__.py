@@ -1,19 +1,21 @@
-"""`python -m app`: the application on the standard library's server, for this machine only, to look at it."""
+"""`python -m app`: the application on the standard library's server, on loopback, for a first look."""
 
 from argparse import ArgumentParser
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIServer, make_server
 
+from app.log import configure_logging
 from app.wsgi import application
 
 
 class ThreadingServer(ThreadingMixIn, WSGIServer):
-    """A server that answers several requests at a time."""
+    """A server that handles each request in a thread."""
 
     daemon_threads = True
 
 
 if __name__ == "__main__":
+    configure_logging()
     parser = ArgumentParser(prog="python -m app", description=__doc__)
     parser.add_argument("port", nargs="?", type=int, default=8000)
     with make_server("127.0.0.1", parser.parse_args().port, application, ThreadingServer) as server:

@@ -23,14 +23,14 @@ class Asset(NamedTuple):
 
 def static(name: str) -> Asset:
     """Return the static file `name`; raise LookupError where this release has none of that name."""
-    if known := manifest(settings.static_dir):
+    if known := manifest(settings().static_dir):
         if name not in known:
             raise LookupError(f"there is no static file {name!r} in this release")
         return known[name]
     try:
-        return asset(name, settings.static_dir / name)
+        return asset(name, settings().static_dir / name)
     except OSError as error:
-        raise LookupError(f"there is no static file {name!r} in {settings.static_dir}") from error
+        raise LookupError(f"there is no static file {name!r} in {settings().static_dir}") from error
 
 
 @cache

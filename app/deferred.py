@@ -1,4 +1,4 @@
-"""A start_response that waits, for a middleware that decides about a response when it has seen the body."""
+"""A start_response that waits, for a middleware that needs the body before it decides about the headers."""
 
 from __future__ import annotations  # Python 3.11 would evaluate some of these at every request
 
@@ -11,42 +11,38 @@ if TYPE_CHECKING:
 
 
 class Deferred:
-    """Holds the status and the headers back until `begin` or `release` hands them to the server's start_response."""
+    """Holds back the status and the headers until `release` or a write() passes them to start_response."""
 
-    __slots__ = ("held", "server_write", "start_response", "started")
+    __slots__ = ("headers", "is_held", "server_write", "start_response", "status")
 
     def __init__(self, start_response: StartResponse) -> None:
         self.start_response = start_response
-        self.started: tuple[str, list[tuple[str, str]]] | None = None
+        self.status = ""
+        self.headers: list[tuple[str, str]] = []
         self.server_write: Callable[[bytes], object] | None = None
-        self.held = True
+        self.is_held = True
 
     def __call__(
         self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        """Take the response, or, with exc_info, another one in its place (PEP 3333, The start_response() Callable)."""
-        if exc_info:
-            if self.server_write and exc_info[1]:
-                raise exc_info[1]
-        elif self.started:
-            raise AssertionError("start_response was called a second time, without exc_info")
-        self.started = (status, headers)
-        return self.write if self.held else self.begin()
+        """Take the status and the headers, or pass them on after `release`."""
+        if not self.is_held:
+            return self.start_response(status, headers, exc_info)
+        self.status, self.headers = status, headers
+        return self.write
 
     def begin(self) -> Callable[[bytes], object]:
-        """Call the server's start_response, if that has not been done yet, and return its write."""
+        """Call start_response, if that has not been done, and return the server's write()."""
         if not self.server_write:
-            if not self.started:
-                raise AssertionError("there is a body, and start_response was not called")
-            self.server_write = self.start_response(*self.started)
+            self.server_write = self.start_response(self.status, self.headers)
         return self.server_write
 
     def release(self) -> None:
-        """Begin now, or as soon as the handler starts the response."""
-        self.held = False
-        if self.started:
+        """Call start_response now, or as soon as the handler calls this one."""
+        self.is_held = False
+        if self.status:
             self.begin()
 
     def write(self, data: bytes) -> object:
-        """Send `data` at once: the legacy way to make a body, which PEP 3333 keeps for old frameworks."""
+        """Send `data` at once, after the headers (PEP 3333, The write Callable)."""
         return self.begin()(data)

@@ -1,5 +1,6 @@
-"""The HTML pages: Jinja2 templates, autoescaped, an unknown name in one an error."""
+"""The HTML pages: Jinja2 templates with autoescape, where an undefined name is an error."""
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,10 +21,12 @@ environment = Environment(
 )
 
 
-# What every template knows.
-GLOBALS = {"backend": settings.backend, "release": settings.release, "static": static, "url_for": url_for}
+@cache
+def shared() -> dict[str, object]:
+    """Return the names that every template may use."""
+    return {"backend": settings().backend, "release": settings().release, "static": static, "url_for": url_for}
 
 
 def render(template: str, **values: object) -> str:
-    """Return the page that `template` makes of `values`; raise jinja2.UndefinedError where one is missing."""
-    return environment.get_template(template, globals=GLOBALS).render(values)
+    """Return the page that `template` renders from `values`; raise jinja2.UndefinedError for a missing value."""
+    return environment.get_template(template, globals=shared()).render(values)

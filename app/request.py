@@ -10,8 +10,8 @@ from app.settings import settings
 
 
 def body(environ: WSGIEnvironment) -> bytes:
-    """Return the whole request body, chunked or not; raise RequestEntityTooLarge past settings.max_body_bytes."""
-    return get_input_stream(environ, max_content_length=settings.max_body_bytes).read()
+    """Return the whole request body, chunked or not; raise RequestEntityTooLarge past settings().max_body_bytes."""
+    return get_input_stream(environ, max_content_length=settings().max_body_bytes).read()
 
 
 def media_type(environ: WSGIEnvironment) -> str:

@@ -1,8 +1,9 @@
-"""Every setting of the application: name, default, what is allowed. Nothing else in app/ reads os.environ."""
+"""Every setting of the application, with its default and its allowed values. Only this module reads os.environ."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from app.variables import choice, integer
@@ -14,15 +15,15 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 class Settings:
     """The settings of one process, with their defaults."""
 
-    backend: str = "unknown"  # which server runs us; each image sets its own
-    release: str = "dev"  # which release this is; the image sets it
+    backend: str = "unknown"  # the server: gunicorn or uwsgi; each image sets it
+    release: str = "dev"  # the name of this release; the image sets it
     log_level: str = "info"
-    max_body_bytes: int = 1_048_576  # nginx is told the same; a test compares the defaults
-    static_dir: Path = Path(__file__).parent / "static"  # a release's built files; these are for development
+    max_body_bytes: int = 1_048_576  # nginx has the same limit; a test compares the defaults
+    static_dir: Path = Path(__file__).parent / "static"  # for development; a release has built files
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Return the settings that `environ` holds; raise SettingError at the first that is not allowed."""
+    """Return the settings in `environ`; raise SettingError for the first bad value."""
     default = Settings()
     return Settings(
         backend=environ.get("BACKEND") or default.backend,
@@ -33,4 +34,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     )
 
 
-settings = read(os.environ)
+@cache
+def settings() -> Settings:
+    """Return the settings of this process, read at the first call; raise SettingError for a bad value."""
+    return read(os.environ)

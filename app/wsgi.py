@@ -1,6 +1,5 @@
-"""The table of contents: every route, every middleware, and the WSGI application made of them."""
+"""The table of contents: every route, every middleware, and the WSGI application."""
 
-import logging
 from collections.abc import Callable, Sequence
 from functools import reduce
 from wsgiref.types import WSGIApplication
@@ -12,7 +11,6 @@ from app.middleware.head import head
 from app.middleware.query_parameters import query_parameters
 from app.middleware.request_id import request_id
 from app.router import Target, router
-from app.settings import settings
 
 ROUTES: dict[str, Target] = {
     "/": {"GET": pages.home},
@@ -26,7 +24,7 @@ ROUTES: dict[str, Target] = {
     "/static/*": static.files,
 }
 
-# The first one listed is the outermost: it sees the request first and the response last.
+# Outermost first: `head` gets the request first and the response last.
 MIDDLEWARES = [
     head,
     request_id,
@@ -34,13 +32,11 @@ MIDDLEWARES = [
     query_parameters,
 ]
 
-logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-
 
 def chain(
     middlewares: Sequence[Callable[[WSGIApplication], WSGIApplication]], handler: WSGIApplication
 ) -> WSGIApplication:
-    """Return the application that sends each request through the middlewares to the handler."""
+    """Return the application that passes each request through the middlewares to the handler."""
     return reduce(lambda inner, middleware: middleware(inner), reversed(middlewares), handler)
 
 

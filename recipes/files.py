@@ -32,7 +32,7 @@ from app.settings import settings
 from app.wsgi import chain
 from recipes import serve
 
-# A fork reads it in app/settings.py: a folder that every instance shares, and that outlives them.
+# A fork reads it in app/settings().py: a folder that every instance shares, and that outlives them.
 UPLOADS = Path(os.environ.get("UPLOADS") or Path(tempfile.gettempdir(), "uploads"))
 
 
@@ -41,7 +41,7 @@ def upload(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     if media_type(environ) != "multipart/form-data":
         return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send multipart/form-data.")
     try:
-        _, _, files = parse_form_data(environ, max_content_length=settings.max_body_bytes)
+        _, _, files = parse_form_data(environ, max_content_length=settings().max_body_bytes)
     except HTTPException as reason:  # RequestEntityTooLarge, ClientDisconnected
         return error(environ, start_response, HTTPStatus(reason.code or HTTPStatus.BAD_REQUEST))
     with ExitStack() as parts:

@@ -102,7 +102,7 @@ def own_form(handler: WSGIApplication) -> WSGIApplication:
 
     def checked(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            _, form, _ = parse_form_data(environ, max_content_length=settings.max_body_bytes)
+            _, form, _ = parse_form_data(environ, max_content_length=settings().max_body_bytes)
         except HTTPException as reason:  # RequestEntityTooLarge, ClientDisconnected
             return error(environ, start_response, HTTPStatus(reason.code or HTTPStatus.BAD_REQUEST))
         token = environ["app.session"].get("csrf", "")

@@ -23,7 +23,7 @@ def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     try:
         return json(start_response, jsonlib.loads(body(environ), parse_constant=refuse))
     except RequestEntityTooLarge:
-        detail = f"The limit is {settings.max_body_bytes} bytes."
+        detail = f"The limit is {settings().max_body_bytes} bytes."
         return error(environ, start_response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
     except (ValueError, RecursionError, ClientDisconnected) as reason:
         return error(environ, start_response, HTTPStatus.BAD_REQUEST, f"The body is not JSON: {reason}.")

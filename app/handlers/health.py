@@ -34,8 +34,8 @@ def version(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     return json(
         start_response,
         {
-            "release": settings.release,
-            "backend": settings.backend,
+            "release": settings().release,
+            "backend": settings().backend,
             "instance": socket.gethostname(),
             "worker": os.getpid(),
         },

@@ -1,6 +1,6 @@
-"""Gives a whole body an ETag, and answers 304 to who has it already. It pays where a page is asked for again unchanged.
+"""Gives a response an ETag, and answers 304 to a client that has it already.
 
-It hashes each body, so wrap the routes that gain by it, as ROUTES does, rather than all of them.
+Use it for pages that clients request repeatedly and that rarely change. It hashes each body, so wrap single routes.
 """
 
 from collections.abc import Iterable
@@ -12,18 +12,18 @@ from app.deferred import Deferred
 
 
 def conditional_get(handler: WSGIApplication) -> WSGIApplication:
-    """Answer If-None-Match and If-Modified-Since (RFC 9110, 13.1) for a response that is 200 and whole."""
+    """Answer If-None-Match and If-Modified-Since (RFC 9110, 13.1) for a response with status 200 whose body is a list."""
 
     def conditional(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         response = Deferred(start_response)
         body = handler(environ, response)
-        is_whole = isinstance(body, list) and not response.server_write  # write() may have sent a part of it
-        if not (is_whole and response.started and response.started[0] == "200 OK"):
-            response.release()  # a file or a stream is sent as it is
+        is_whole = isinstance(body, list) and not response.server_write  # write() may have sent a part
+        if not (is_whole and response.status == "200 OK"):
+            response.release()
             return body
-        _, headers = response.started
+        headers = response.headers
         names = {name.lower(): value for name, value in headers}
-        # Weak, since nginx compresses the body: it would weaken a strong one, and in the 304 it would be another.
+        # Weak, because nginx compresses the body. It would weaken a strong ETag in the 200, but not in the 304.
         etag = names.get("etag") or quote_etag(generate_etag(b"".join(body)), weak=True)
         if "etag" not in names:
             headers = [*headers, ("ETag", etag)]

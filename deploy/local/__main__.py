@@ -1,6 +1,6 @@
-"""`make local`: the stack as plain processes on this machine, with the containers' own launcher and configuration.
+"""`make local`: the stack as plain processes, with the launcher and the nginx configuration of the containers.
 
-One thing is simpler than in containers: nothing is handed over, so the app listens at live.sock itself.
+There is no deploy here, so the app listens at live.sock itself.
 """
 
 import os
@@ -16,36 +16,39 @@ from app.variables import SettingError, choice, integer
 from deploy.server.launch import BACKENDS, check
 
 ROOT = Path(__file__).parents[2]
+PRODUCTION = "deploy.server.launch"
 
 
-def main(launcher: str = "deploy.server.launch") -> None:
-    """Replace this process by supervisord, which runs nginx and `launcher`; exit with one sentence where it cannot."""
+def main(launcher: str = PRODUCTION) -> None:
+    """Replace this process by supervisord, which runs nginx and `launcher`; exit with one sentence if it cannot."""
     os.chdir(ROOT)
-    # As Compose does it: the environment comes before .env.
+    # The environment comes before .env, as it does for Compose.
     os.environ.update({key: value or "" for key, value in dotenv_values(".env").items() if key not in os.environ})
     os.environ["PATH"] = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
     try:
         backend = choice(os.environ, "BACKEND", "gunicorn", BACKENDS)
         require(backend, f"`make local BACKEND={backend}` installs it")
-        require("nginx", "it is Debian's package nginx-light")
-        require("setpriv", "it is part of util-linux, and so of Linux only")
+        require("nginx", "install Debian's package nginx-light")
+        require("setpriv", "it is part of util-linux, which only Linux has")
         bind, port = site_address()
     except SettingError as error:
         sys.exit(f"local: {error}")
-    run_dir = Path(".local", str(port))
+    run_dir = Path(".local", str(port))  # relative: supervisord.conf cannot quote a path with a space
+    host = "localhost" if bind == "127.0.0.1" else bind
     os.environ.update(
         BACKEND=backend,
         LISTEN=f"unix:{run_dir}/run/live.sock",
         NGINX_LISTEN=f"{bind}:{port}",
-        NGINX_USER="user root;" if os.geteuid() == 0 else "",  # or its workers could not look into a clone below /root
-        RUN_DIR=str(run_dir.absolute()),
+        NGINX_USER="user root;"
+        if os.geteuid() == 0
+        else "",  # nginx's workers must be able to read a clone below /root
+        RUN_DIR=str(run_dir),
         STATIC_DIR=str((run_dir / "static").absolute()),
         LAUNCHER=launcher,
+        WATCHED=f"http://{host}:{port}{'' if launcher == PRODUCTION else ' announce'}",
     )
     check()
-    lay_out(run_dir, plain_names=launcher != "deploy.server.launch")
-    host = "localhost" if bind == "127.0.0.1" else bind
-    print(f"local: {backend} behind nginx, http://{host}:{port} (Ctrl-C stops it)", flush=True)
+    lay_out(run_dir, plain_names=launcher != PRODUCTION)
     os.execvp("supervisord", ["supervisord", "--configuration", "deploy/local/supervisord.conf"])
 
 
@@ -56,7 +59,7 @@ def require(command: str, remedy: str) -> None:
 
 
 def site_address() -> tuple[str, int]:
-    """Return the address and the port to serve the site at; raise SettingError where they are not to be had."""
+    """Return the address and the port of the site; raise SettingError if they are not available."""
     bind = os.environ.get("HTTP_BIND") or "127.0.0.1"
     port = integer(os.environ, "HTTP_PORT", 8080, 1, 65535)
     try:
@@ -69,7 +72,7 @@ def site_address() -> tuple[str, int]:
 
 
 def lay_out(run_dir: Path, *, plain_names: bool) -> None:
-    """Make the folder that nginx is started in anew: its configuration, the static files (built, or as they are)."""
+    """Write nginx's folder: its configuration, and the static files as built, or as they are in app/static."""
     shutil.rmtree(run_dir, ignore_errors=True)
     (run_dir / "run").mkdir(parents=True)
     static = run_dir / "static"
@@ -80,7 +83,7 @@ def lay_out(run_dir: Path, *, plain_names: bool) -> None:
         commands.append([sys.executable, "-m", "deploy.server.build_static", f"{static}"])
     for command in commands:
         if code := subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
-            sys.exit(code)  # it has said why
+            sys.exit(code)  # the command has printed the reason
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ environment.auto_reload = True
 # Without `errors`, the debugger gets the exception. evalex would run any code that a client sends.
 application = serve(
     DebuggedApplication(chain([each for each in MIDDLEWARES if each is not errors], router(ROUTES)), evalex=False),
-    makes_chunks=settings.backend == "uwsgi",
+    makes_chunks=settings().backend == "uwsgi",
 )
 
 if __name__ == "__main__":

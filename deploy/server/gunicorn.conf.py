@@ -1,38 +1,36 @@
-"""gunicorn's part that is the same in every container; serve.py adds the address, the workers and the threads.
+"""gunicorn's settings that are the same in every container; launch.py adds the address, the workers and the threads.
 
 https://gunicorn.org/reference/settings/
 """
 
-# The only worker that keeps a slow request from holding a whole process, without patching anything.
+# Threads, so that a slow request does not hold a whole process. No other worker class has them without patching.
 worker_class = "gthread"
 
-# A worker whose heart has not beaten for so many seconds is killed. It bounds no thread's request: nginx does that.
+# gunicorn kills a worker whose main thread is silent for so many seconds. It does not bound a request: nginx does.
 timeout = 30
-# Seconds for requests in flight when stopping: as nginx's proxy_read_timeout; Compose's stop_grace_period is longer.
+# Seconds for requests in flight to end after SIGTERM. Equal to nginx's proxy_read_timeout; Compose waits longer.
 graceful_timeout = 30
 
-# nginx opens a connection for each request; an idle one would take the place of one with work.
+# nginx opens a connection for each request. An idle connection would take a worker's place.
 keepalive = 0
-# So many wait for a free worker; nginx answers 503 to those that come then, at once, and those that wait are not long.
+# At most 256 connections wait for a worker. nginx answers 503 to the next one at once.
 backlog = 256
 
-# Against whatever leaks, a worker is replaced after so many requests, and as many more at random: while it starts, the
-# others have its share, and must not be starting, too.
+# Replace a worker after so many requests, against memory leaks. The random share keeps workers from restarting at once.
 max_requests = 50000
 max_requests_jitter = 50000
 
-# nginx has bounded both (large_client_header_buffers), and gunicorn's own would be less: over HTTP/2 nginx counts what
-# is compressed, which can be 8/5 as long when it is not.
+# nginx limits both (large_client_header_buffers). Over HTTP/2 it counts compressed bytes, which can be 8/5 as many.
 limit_request_line = 0
 limit_request_field_size = 16384
-# What fits into nginx's buffers; gunicorn's default would answer 431, and uWSGI's would close the connection.
+# As many as fit into nginx's buffers. At gunicorn's default of 100 the client would get 431 from one backend only.
 limit_request_fields = 1000
 
-# The heart beats in a file: on a disk it can stall the worker.
+# Workers report in a file there. On a disk, writing it can stall the worker.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 
-# Would be a socket under $HOME, which a container that cannot write there reports as an error.
+# The control socket would be a file under $HOME, which a read-only container cannot write.
 control_socket_disable = True
 
-# Import the app in each worker, so that SIGHUP takes up new code and nothing is opened before the fork.
+# Each worker imports the app, so that SIGHUP loads new code, and no connection is opened before the fork.
 preload_app = False

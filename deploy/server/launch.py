@@ -1,8 +1,10 @@
-"""The launcher, the command of every app container: `python -m deploy.server.launch` checks, sizes, and becomes the server.
+"""The launcher: check the settings, import the app once, choose the number of workers, and become the server.
 
-A setting that only the server read would fail late and without its name: gunicorn answers WEB_CONCURRENCY=abc with a
-traceback, and uWSGI runs on with zero workers where a variable of its ini file is unset. So both are told on their
-command line. What never changes from one container to the next is in gunicorn.conf.py and uwsgi.ini.
+    python -m deploy.server.launch
+
+Every app container and `make local` run it. The servers check settings badly: gunicorn answers WEB_CONCURRENCY=abc with
+a traceback, and uWSGI runs with zero workers if a variable in uwsgi.ini is unset. So the launcher checks them, and
+passes them on the command line. Settings that never change are in gunicorn.conf.py and uwsgi.ini.
 """
 
 import importlib
@@ -13,6 +15,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from app.settings import settings
 from app.variables import SettingError, choice, integer
 from deploy.server import drain
 from deploy.server.live import UNIX, own_address
@@ -25,41 +28,42 @@ APPLICATION = "deploy.server.wsgi:application"
 
 
 def main() -> None:
-    """Replace this process by the server, once it is known that it can start."""
+    """Check that the server can start, and replace this process by it."""
     become(check())
 
 
 def become(arguments: list[str]) -> None:
-    """Replace this process by the server with this command line; where it listens on TCP, stay, to end it in time."""
-    # gunicorn reads this variable by itself as well, and takes an empty one for a number.
+    """Replace this process by the server with this command line. On TCP, run the server and drain it at its end."""
+    # gunicorn reads this variable too, and fails if it is empty.
     os.environ.pop("WEB_CONCURRENCY", None)
-    print("serve:", *arguments, file=sys.stderr, flush=True)
+    print("launch:", *arguments, file=sys.stderr, flush=True)
     if not (address := own_address(os.environ)).startswith(UNIX):
         sys.exit(drain.run(arguments, address))
     os.execvp(arguments[0], arguments)
 
 
 def check() -> list[str]:
-    """Return the server's command line; exit where a setting is not allowed (78) or the app cannot be imported (1).
+    """Return the server's command line; exit with 78 for a bad setting, or with 1 if the app cannot be imported.
 
-    It is imported here because a server would say so once for each worker, and gunicorn would try for ever.
+    A server would report a failed import once for each worker, and gunicorn would retry for ever.
     """
     try:
         for name, value in secrets(SECRETS.read_text() if SECRETS.exists() else "").items():
             os.environ.setdefault(name, value)
         arguments = command(os.environ)
-        importlib.import_module("app.wsgi").application  # noqa: B018 (it is there, or this is an AttributeError)
+        settings()
+        importlib.import_module("app.wsgi").application  # noqa: B018 (an AttributeError if it is missing)
     except SettingError as error:
-        print(f"serve: {error}", file=sys.stderr)
+        print(f"launch: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
-    except BaseException as error:  # noqa: BLE001 (SystemExit too: a module that exits cannot be imported)
+    except BaseException as error:  # noqa: BLE001 (a module may call sys.exit())
         traceback.print_exception(error)
-        sys.exit(f"serve: app.wsgi:application cannot be imported: {error!r}")
+        sys.exit(f"launch: app.wsgi:application cannot be imported: {error!r}")
     return arguments
 
 
 def secrets(text: str) -> dict[str, str]:
-    """Return what the lines NAME=value say; raise SettingError, which tells no value, where one says something else."""
+    """Return the variables in lines of NAME=value; raise SettingError, without the value, for any other line."""
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.startswith("#"):
@@ -71,7 +75,7 @@ def secrets(text: str) -> dict[str, str]:
 
 
 def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
-    """Return the server's command line for these settings; raise SettingError for one that is not allowed."""
+    """Return the server's command line for these settings; raise SettingError for a bad one."""
     backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
     workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
     threads = integer(environ, "WEB_THREADS", 4, 1, 1024)
@@ -80,7 +84,7 @@ def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[
         raise SettingError(f"LISTEN is {listen!r}: it must be unix:PATH, 107 characters at most, or HOST:PORT")
     if backend == "gunicorn":
         server = ["gunicorn", "--config", f"{HERE}/gunicorn.conf.py", "--bind", listen, "--workers", f"{workers}"]
-        # A worker takes no more connections than it has threads: the rest wait for whichever worker is free first.
+        # A worker accepts one connection for each thread. Further ones wait in the queue that all workers share.
         return [*server, "--threads", f"{threads}", "--worker-connections", f"{threads}", application]
     server = ["uwsgi", "--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX)]
     size = ["--processes", f"{workers}", "--threads", f"{threads}"]

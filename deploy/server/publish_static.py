@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from app.assets import MANIFEST, PREFIX, ROOT
 from deploy.server.launch import check
 
 VOLUME = Path("/var/lib/assets")
@@ -27,8 +28,6 @@ def publish(source: Path, target: Path, now: float) -> int:
     A file's time of last access is when it was last part of the newest release; what is older than KEPT is removed. Of
     the files that are served at / only those of this release are left.
     """
-    from app.assets import ROOT  # noqa: PLC0415 (as below)
-
     for path in listed(target):
         os.utime(path, (now, path.stat().st_mtime))
     count = copy(source, target, now)
@@ -42,8 +41,6 @@ def publish(source: Path, target: Path, now: float) -> int:
 
 def publish_ahead(source: Path, target: Path, now: float) -> int:
     """Copy what has a fingerprint: should the release be refused, nobody will have seen any of it."""
-    from app.assets import MANIFEST, ROOT  # noqa: PLC0415 (as below)
-
     return copy(source, target, now, besides=(MANIFEST, ROOT))
 
 
@@ -62,8 +59,6 @@ def copy(source: Path, target: Path, now: float, besides: tuple[str, ...] = ()) 
 
 def listed(target: Path) -> list[Path]:
     """Return the files of the release whose manifest is in `target`."""
-    from app.assets import MANIFEST, PREFIX  # noqa: PLC0415 (it reads the settings, and check() is to refuse a bad one)
-
     if not (target / MANIFEST).exists():
         return []
     urls = [url for url, _ in json.loads((target / MANIFEST).read_text()).values()]

@@ -15,11 +15,13 @@ Neither gunicorn nor uWSGI is quite that server, and they differ. Here both do w
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from errno import ECONNRESET
+from functools import cache
 from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import app.wsgi
 from app.body import Wrapped, is_file
+from app.log import configure_logging
 from app.middleware import errors
 from app.settings import settings
 from deploy.server.proxied import believe_nginx
@@ -29,7 +31,6 @@ from deploy.server.response_check import Headers, check_chunk, checked
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
 
-RELEASE = ("X-Release", f"{settings.release}-{settings.backend}")  # for nginx's access log; clients do not see it
 BODILESS = ("204", "304")  # statuses of responses without a body (RFC 9110, 15.3.5 and 15.4.5)
 # nginx passes these on chunk by chunk. It collects any other type, so that a slow client does not hold a thread.
 STREAMED = ("text/html", "text/event-stream", "application/x-ndjson")
@@ -72,7 +73,7 @@ class Exchange:
         """Begin the response at the server, and return its write(); `length` is that of the body in bytes, if known."""
         if not self.status:
             raise AssertionError("start_response was not called")
-        headers = [*self.headers, RELEASE]
+        headers = [*self.headers, release_header()]
         if self.has_body and "content-length" not in self.by_name:
             if length is not None:
                 headers.append(("Content-Length", str(length)))
@@ -93,7 +94,7 @@ class Exchange:
         return self.begin()
 
     def write(self, data: bytes) -> object:
-        """Send `data` at once: the legacy way to make a body (PEP 3333, The write() Callable)."""
+        """Send `data` at once (PEP 3333, The write Callable)."""
         check_chunk(data)
         write = self.server_write or self.begin_early()
         return write(frame(data) if self.is_framed and data else data)
@@ -192,9 +193,16 @@ def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplic
     return served
 
 
+@cache
+def release_header() -> tuple[str, str]:
+    """Return the header that tells nginx's access log the release; clients do not get it."""
+    return "X-Release", f"{settings().release}-{settings().backend}"
+
+
 def frame(chunk: bytes) -> bytes:
     """Return one chunk as it is sent (RFC 9112, 7.1)."""
     return b"%x\r\n%s\r\n" % (len(chunk), chunk)
 
 
-application = serve(app.wsgi.application, makes_chunks=settings.backend == "uwsgi")
+configure_logging()
+application = serve(app.wsgi.application, makes_chunks=settings().backend == "uwsgi")

@@ -107,6 +107,9 @@ class ComposeStack:
         """Return the processes of the app's workers."""
         return {int(each) for each in self.execute("app", "cat", "/proc/1/task/1/children").stdout.split()}
 
+    def remove_socket(self) -> None:
+        self.execute("app", "sh", "-c", "rm /run/app/$(hostname).sock")
+
     def kill_app(self) -> None:
         """End the first process of the app as the kernel would, and wait until the engine has started another.
 

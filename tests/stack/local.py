@@ -81,6 +81,9 @@ class LocalStack:
         first = self.process("app")
         return {int(each) for each in Path(f"/proc/{first}/task/{first}/children").read_text().split()}
 
+    def remove_socket(self) -> None:
+        (self.run_dir / "run" / "live.sock").unlink()
+
     def kill_app(self) -> None:
         """End the first process of the app at once, and wait until the workers of another answer.
 

@@ -1,8 +1,9 @@
 """An application for tests, in place of app/wsgi.py: it answers with what it sees, or what it is asked to answer."""
 
+import builtins
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from itertools import count
 from urllib.parse import parse_qsl
@@ -51,6 +52,60 @@ def die(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     os._exit(1)
 
 
+def unread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer in the path's {way}, and read nothing of the request body, or only after the first chunk ("echo")."""
+    _, arguments = environ["wsgiorg.routing_args"]
+    match arguments["way"]:
+        case "generator":
+            return stream(start_response, "text/plain", iter([b"the app's own"]))
+        case "events":
+            return stream(start_response, "text/event-stream", iter([b"data: the app's own\n\n"]))
+        case "echo":
+            body = environ["wsgi.input"]
+            return stream(start_response, "application/octet-stream", iter(lambda: body.read(10_000), b""))
+        case "write":
+            start_response("200 OK", [("Content-Type", "text/plain")])(b"the app's own")
+            return []
+        case "raise":
+            raise LookupError
+        case "raise-in-generator":
+            return stream(start_response, "text/plain", fail())
+        case "refuse":
+            start_response("401 Unauthorized", [("Content-Type", "text/plain"), ("WWW-Authenticate", "Basic")])
+        case "redirect":
+            start_response("303 See Other", [("Content-Type", "text/plain"), ("Location", "/login")])
+        case _:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"the app's own"]
+
+
+def stream(start_response: StartResponse, media_type: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the chunks; start the response with the first one."""
+    start_response("200 OK", [("Content-Type", media_type)])
+    yield b""
+    yield from chunks
+
+
+def fail() -> Iterator[bytes]:
+    """Raise LookupError in place of a chunk."""
+    raise LookupError
+    yield b""
+
+
+def raises(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Raise the builtin exception that the path names, with the query as its argument."""
+    _, arguments = environ["wsgiorg.routing_args"]
+    raise getattr(builtins, arguments["exception"])(*filter(None, [environ["QUERY_STRING"]]))
+
+
+def returns(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Return something that is no iterable of bytes."""
+    _, arguments = environ["wsgiorg.routing_args"]
+    wrong: dict[str, object] = {"text": "text", "bytes": b"bytes", "none": None, "texts": ["text"], "number": 7}
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return wrong[arguments["what"]]  # type: ignore[return-value] # that is the point
+
+
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer, and count: /count tells how many requests there were before it, but for health checks."""
     if environ["PATH_INFO"] == "/readyz":
@@ -68,5 +123,8 @@ routes = router(
         "/large/{bytes}": large,
         "/think/{seconds}": think,
         "/die": die,
+        "/unread/{way}": unread,
+        "/raise/{exception}": raises,
+        "/return/{what}": returns,
     }
 )

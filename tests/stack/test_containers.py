@@ -140,7 +140,7 @@ def test_a_bad_setting_stops_the_start_with_one_sentence(setting, stack):
     try:
         assert other.compose("up", "--detach", "--wait", check=False, **{name: value}).returncode != 0
         [line] = other.compose("logs", "--no-log-prefix").stdout.splitlines()
-        assert line.startswith(f"serve: {name} is {value!r}: it must be ")
+        assert line.startswith(f"launch: {name} is {value!r}: it must be ")
     finally:
         other.down()
 
@@ -178,7 +178,7 @@ def test_an_app_that_cannot_be_imported_never_becomes_live(stack, tmp_path_facto
         assert other.compose("up", "--detach", "--wait", check=False).returncode != 0
         logs = other.compose("logs", "--no-log-prefix").stdout
         assert logs.count("ModuleNotFoundError: No module named 'nowhere'") == 1
-        assert "serve: app.wsgi:application cannot be imported" in logs
+        assert "launch: app.wsgi:application cannot be imported" in logs
         assert other.inspect("app")["State"]["Status"] == "created"
     finally:
         other.down()

@@ -86,6 +86,12 @@ def test_the_site_comes_back_after_its_first_process_is_killed(stack):
     until(stack.is_up, "the site is back")
 
 
+def test_site_recovers_after_the_apps_socket_is_removed(stack):
+    stack.remove_socket()
+    until(lambda: not stack.is_up(), "the site is down")
+    until(stack.is_up, "the site is back", 90)  # the health check waits for 30 seconds
+
+
 @pytest.mark.kind("docker")
 def test_the_site_comes_back_after_a_reboot(stack):
     containers = [stack.inspect(service)["Id"] for service in ("nginx", "app")]

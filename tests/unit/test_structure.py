@@ -16,6 +16,7 @@ LAYERS = [
     ["response"],
     ["page", "request"],
     ["assets"],
+    ["log"],
     ["body", "deferred", "settings", "urls"],
     ["variables"],
 ]

@@ -13,7 +13,7 @@ from app.settings import Settings
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(assets, "settings", Settings(static_dir=tmp_path))
+    monkeypatch.setattr(assets, "settings", lambda: Settings(static_dir=tmp_path))
     return tmp_path
 
 

@@ -25,7 +25,7 @@ def test_hello_greets(name):
 def test_a_page_says_what_it_is_and_who_answered(path, text):
     answer = call(application, path, HTTP_X_REQUEST_ID="the-id")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    for part in (text, settings.backend, settings.release, "the-id", " ms</strong>"):
+    for part in (text, settings().backend, settings().release, "the-id", " ms</strong>"):
         assert part in answer.text
 
 
@@ -70,11 +70,11 @@ def test_echo_takes_parameters_of_the_type():
 
 
 def test_echo_takes_as_much_as_the_limit_and_no_more():
-    text = b'"' + b"x" * (settings.max_body_bytes - 2) + b'"'
+    text = b'"' + b"x" * (settings().max_body_bytes - 2) + b'"'
     assert call(application, "/echo", "POST", text, **JSON).status == 200
     answer = call(application, "/echo", "POST", text + b" ", **JSON)
     assert answer.status == 413
-    assert str(settings.max_body_bytes) in json.loads(answer.body)["detail"]
+    assert str(settings().max_body_bytes) in json.loads(answer.body)["detail"]
 
 
 def test_stream_comes_in_chunks(monkeypatch):

@@ -74,7 +74,7 @@ def test_a_bad_setting_ends_the_launcher_with_one_sentence(setting, backend):
     ended = start({name: value, "BACKEND": backend})
     assert ended.returncode == os.EX_CONFIG
     [line] = ended.stderr.splitlines()
-    assert line.startswith(f"serve: {name} is {value!r}: it must be ")
+    assert line.startswith(f"launch: {name} is {value!r}: it must be ")
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_a_bad_setting_ends_the_launcher_with_one_sentence(setting, backend):
 )
 def test_an_app_that_cannot_be_imported_says_why_once(fault, backend, tmp_path):
     (tmp_path / "app").mkdir()
-    for module in ("__init__", "variables"):
+    for module in ("__init__", "settings", "variables"):
         (tmp_path / "app" / f"{module}.py").write_text((ROOT / "app" / f"{module}.py").read_text())
     (tmp_path / "app" / "wsgi.py").write_text(fault)
     ended = start({"BACKEND": backend}, tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.count("Traceback") <= 1
-    assert ended.stderr.splitlines()[-1].startswith("serve: app.wsgi:application cannot be imported: ")
+    assert ended.stderr.splitlines()[-1].startswith("launch: app.wsgi:application cannot be imported: ")

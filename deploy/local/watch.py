@@ -1,0 +1,57 @@
+"""Watches the app of `make local`, as the health check of its container does: supervisord does not look inside.
+
+    python -m deploy.local.watch URL [announce]     with `announce`: only print the address when the site answers
+
+It prints the address of the site when it first answers. A server that stops answering is ended, and supervisord starts
+it again.
+"""
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+from pathlib import Path
+
+from deploy.server import live
+
+CHECK_SECONDS = 2  # between two checks, as in docker-compose.yml
+FIRST_SECONDS = 0.1  # between two checks until the site answers for the first time
+
+
+def main() -> None:
+    """Announce the site, and then watch the app for as long as supervisord runs."""
+    url, *words = sys.argv[1:]
+    while not answers(url):
+        time.sleep(FIRST_SECONDS)
+    print(f"local: {os.environ['BACKEND']} behind nginx, {url} (Ctrl-C stops it)", flush=True)
+    process_file = Path(os.environ["RUN_DIR"], "app.pid")
+    served = 0  # the process that has served
+    while not words:
+        process = int(process_file.read_text())
+        try:
+            if live.answer(os.environ["LISTEN"], has_served=process == served):
+                served = process
+        except TimeoutError:
+            if process == served:
+                live.end_server(process)
+        except OSError:  # it is starting
+            pass
+        time.sleep(CHECK_SECONDS)
+
+
+def answers(url: str) -> bool:
+    """Tell whether nginx has a response of the app."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(url, timeout=live.ANSWER_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        return error.code < HTTPStatus.INTERNAL_SERVER_ERROR
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()
