@@ -8,8 +8,6 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from app.page import render
 from app.request import prefers_html
 
-Headers = list[tuple[str, str]]
-
 OK = HTTPStatus.OK
 # Made once: json.dumps would make one at every call that does not take all of its defaults.
 encode_json = JSONEncoder(allow_nan=False).encode

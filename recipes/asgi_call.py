@@ -21,7 +21,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from a2wsgi import ASGIMiddleware
 from a2wsgi.asgi_typing import Receive, Scope, Send
 
-from app.response import Headers, dump
+from app.headers import Headers
+from app.response import dump
 from app.router import router
 from app.wsgi import MIDDLEWARES, ROUTES, chain
 from recipes import serve

@@ -8,20 +8,17 @@ Needs: nothing but the site's own packages.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.handlers import api, health
+from app.headers import change_headers
 from app.middleware.errors import errors
 from app.middleware.head import head
 from app.middleware.request_id import request_id
-from app.response import Headers, empty
+from app.response import empty
 from app.router import router
 from app.wsgi import chain
 from recipes import serve
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
 
 # Scheme, host and port, as a browser writes them: in lower case, without a default port, without a slash at the end.
 # Never "null", which is every sandboxed page's origin.
@@ -53,13 +50,10 @@ def cors(  # noqa: PLR0913 (what the standard lets a server choose)
             granted = [("Access-Control-Allow-Origin", origin), *with_credentials] if is_known else []
             # On every response, or a cache gives one origin's to another (Fetch, CORS protocol and HTTP caches).
             vary = ("Vary", "Origin")
-
-            def start(status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
-                return start_response(status, [*headers, *granted, *to_request * is_known, vary], exc_info)
-
             if is_preflight(environ):
                 return empty(start_response, headers=[*granted, *to_preflight * is_known, vary])
-            return handler(environ, start)
+            added = [*granted, *to_request * is_known, vary]
+            return handler(environ, change_headers(start_response, lambda headers: [*headers, *added]))
 
         return shared
 

@@ -14,7 +14,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from itsdangerous import BadData, URLSafeTimedSerializer
@@ -23,19 +22,17 @@ from werkzeug.formparser import parse_form_data
 from werkzeug.http import dump_cookie, parse_cookie
 from werkzeug.security import check_password_hash, generate_password_hash
 
+from app.headers import Headers, change_headers
 from app.middleware.errors import errors
 from app.middleware.head import head
 from app.middleware.request_id import request_id
 from app.page import environment
-from app.response import Headers, error, html, whole
+from app.response import error, html, whole
 from app.router import router
 from app.settings import settings
 from app.variables import SettingError
 from app.wsgi import chain
 from recipes import serve
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
 
 MAX_AGE = 14 * 24 * 3600  # seconds since the session last changed
 
@@ -82,15 +79,15 @@ def sessions(key: str) -> Callable[[WSGIApplication], WSGIApplication]:
                 before = {}
             session = environ["app.session"] = copy.deepcopy(before)
 
-            def start(status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
+            def remember(headers: Headers) -> Headers:
                 headers = [*headers, ("Cache-Control", "no-store")]  # it is one user's (RFC 9111, 5.2.2.5)
                 if session != before:
                     value, max_age = (serializer.dumps(session), MAX_AGE) if session else ("", 0)
                     cookie = dump_cookie(name, value, max_age, secure=is_secure, httponly=True, samesite="Lax")
                     headers.append(("Set-Cookie", cookie))
-                return start_response(status, headers, exc_info)
+                return headers
 
-            return handler(environ, start)
+            return handler(environ, change_headers(start_response, remember))
 
         return remembering
 

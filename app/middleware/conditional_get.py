@@ -12,7 +12,7 @@ from app.deferred import Deferred
 
 
 def conditional_get(handler: WSGIApplication) -> WSGIApplication:
-    """Answer If-None-Match and If-Modified-Since (RFC 9110, 13.1) for a response with status 200 whose body is a list."""
+    """Answer If-None-Match and If-Modified-Since (RFC 9110, 13.1) for a response of 200 whose body is a list."""
 
     def conditional(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         response = Deferred(start_response)

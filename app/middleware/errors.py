@@ -1,19 +1,14 @@
 """Answers 500 for a handler that fails, and logs its traceback once, with the request id. Keep it in every chain."""
 
-from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
-
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.body import WHOLE, Wrapped, is_file
+from app.headers import Headers
 from app.response import error
-
-if TYPE_CHECKING:
-    from _typeshed import OptExcInfo
 
 logger = logging.getLogger(__name__)
 
@@ -52,14 +47,12 @@ def fail(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]
     Where the response has begun, start_response raises the exception again, for the server to log and to cut the
     connection (PEP 3333, The start_response() Callable).
     """
-
-    def start(
-        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-    ) -> Callable[[bytes], object]:
-        return start_response(status, headers, exc_info or failure)
-
     failure = sys.exc_info()
-    body = error(environ, start, HTTPStatus.INTERNAL_SERVER_ERROR)
+    body = error(
+        environ,
+        lambda status, headers, _=None: start_response(status, headers, failure),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
     log(environ)
     return body
 

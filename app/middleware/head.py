@@ -1,4 +1,4 @@
-"""Drops the body of every answer to HEAD, whoever made it: not every server does. List it first."""
+"""Drops the body of every response to HEAD. Not every server does. List it first."""
 
 from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
 
@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.body import close
+from app.headers import Headers
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
 
 
 def head(handler: WSGIApplication) -> WSGIApplication:
-    """Answer HEAD with the status and headers of `handler` and nothing more (RFC 9110, 9.3.2)."""
+    """Answer HEAD with the status and the headers of `handler`, without a body (RFC 9110, 9.3.2)."""
 
     def headed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "HEAD":
             return handler(environ, start_response)
 
-        def start(
-            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-        ) -> Callable[[bytes], object]:
+        def start(status: str, headers: Headers, exc_info: OptExcInfo | None = None) -> Callable[[bytes], object]:
             start_response(status, headers, exc_info)
             return lambda _: None
 
         body = handler(environ, start)
         try:
-            # A generator has not begun yet: it calls start_response on the way to its first chunk.
-            next(iter(body), None)
+            next(iter(body), None)  # a generator calls start_response with its first chunk
         finally:
             close(body)
         return []

@@ -1,6 +1,6 @@
 """Changes the body of every response of one media type, chunk by chunk: `transform("text/plain", reverse)`.
 
-For what has to be done to any answer, whoever made it. A handler that can do it itself should.
+Use it for responses of any handler. A handler that can change its own body should.
 """
 
 from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.body import Wrapped
+from app.headers import Headers
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
 
-# They describe the body as it was.
+# They describe the body before the change.
 STALE = {"content-length", "etag", "content-md5", "digest", "accept-ranges"}
 
 
@@ -23,11 +24,9 @@ def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WS
 
     def middleware(handler: WSGIApplication) -> WSGIApplication:
         def transformed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            types: list[str] = []  # the response's media type, once it has said so
+            types: list[str] = []  # the response's media type; empty until the handler calls `start`
 
-            def start(
-                status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-            ) -> Callable[[bytes], object]:
+            def start(status: str, headers: Headers, exc_info: OptExcInfo | None = None) -> Callable[[bytes], object]:
                 types[:] = [
                     value.partition(";")[0].lower() for name, value in headers if name.lower() == "content-type"
                 ]
@@ -39,7 +38,7 @@ def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WS
 
             body = handler(environ, start)
             if types and types != [media_type]:
-                return body  # that very object: it may be a file, which a server sends fast
+                return body  # unchanged: it may be a file, which a server sends fast
             return Wrapped((change(chunk) if types == [media_type] else chunk for chunk in body), body)
 
         return transformed
@@ -48,5 +47,5 @@ def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WS
 
 
 def reverse(chunk: bytes) -> bytes:
-    """Return the text backwards: by characters, for its bytes backwards would not be UTF-8."""
+    """Return the text backwards, by characters: reversed bytes would not be UTF-8."""
     return chunk.decode()[::-1].encode()

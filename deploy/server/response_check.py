@@ -7,7 +7,7 @@ a 503 that no log explains. Here each is a TypeError or a ValueError, and so a 5
 import re
 from collections.abc import Iterable
 
-Headers = list[tuple[str, str]]
+from app.headers import Headers
 
 STATUS = re.compile(r"[2-9][0-9][0-9]( [\t\x20-\x7e\x80-\xff]*)?")  # RFC 9112, 4; 1xx would not be the response yet
 NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2

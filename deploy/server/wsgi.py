@@ -21,12 +21,13 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import app.wsgi
 from app.body import Wrapped, is_file
+from app.headers import Headers
 from app.log import configure_logging
 from app.middleware import errors
 from app.settings import settings
 from deploy.server.proxied import believe_nginx
 from deploy.server.request_body import replace_input
-from deploy.server.response_check import Headers, check_chunk, checked
+from deploy.server.response_check import check_chunk, checked
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo

@@ -17,7 +17,7 @@ LAYERS = [
     ["page", "request"],
     ["assets"],
     ["log"],
-    ["body", "deferred", "settings", "urls"],
+    ["body", "deferred", "headers", "settings", "urls"],
     ["variables"],
 ]
 MODULES = sorted(path for path in APP.rglob("*.py") if path.name != "__init__.py")

@@ -1,0 +1,24 @@
+"""Headers of a response, for middleware that changes them."""
+
+from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+
+Headers = list[tuple[str, str]]
+
+
+def change_headers(start_response: StartResponse, change: Callable[[Headers], Headers]) -> StartResponse:
+    """Return a start_response that passes on the result of `change(headers)`.
+
+    It passes exc_info on and returns write(), as PEP 3333 wants of middleware.
+    """
+
+    def start(status: str, headers: Headers, exc_info: OptExcInfo | None = None) -> Callable[[bytes], object]:
+        return start_response(status, change(headers), exc_info)
+
+    return start
