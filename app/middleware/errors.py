@@ -2,12 +2,11 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from app.body import WHOLE, Wrapped, is_file
-from app.headers import Headers
 from app.response import error
 
 logger = logging.getLogger(__name__)

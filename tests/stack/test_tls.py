@@ -189,6 +189,16 @@ def test_what_is_short_enough_for_nginx_when_it_is_compressed_the_app_takes(site
 
 
 @pytest.mark.parametrize("path", ["/.env", "/static/nope"])
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize(("path", "status"), [("/about", 405), ("/nothing", 404), ("/echo", 415)])
+def test_response_arrives_though_the_body_is_unread(path, status, http2, site):
+    with client(site, http2=http2) as http:
+        for size in (30_000, 300_000, 1_000_000):
+            for _ in range(10):
+                response = http.post(path, content=bytes(size), extensions={"sni_hostname": DOMAIN})
+                assert (response.status_code, size) == (status, size)
+
+
 def test_an_error_of_nginx_looks_the_same_over_tls(path, site):
     with client(site) as http:
         for accept, content_type in (("text/html", "text/html; charset=utf-8"), ("*/*", "application/problem+json")):
