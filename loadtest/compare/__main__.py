@@ -64,8 +64,8 @@ def main() -> None:
     counts = {label: (stack.failures, stack.requests) for label, stack in stacks.items()}
     comparison = output.Comparison(names, told, results, counts, behaviour)
     output.write(comparison, REPORT)
-    if os.environ.get("DOCS"):
-        output.paste(comparison, ROOT / "docs" / "backends.md")
+    if os.environ.get("README"):
+        output.paste(comparison, ROOT / "README.md")
         shutil.copyfile(REPORT / "compare.svg", ROOT / "loadtest" / "compare.svg")
     print(f"\n{output.text(comparison)}\n\n{' '.join(told)}\ncompare: {REPORT / 'compare.html'}, and .md to paste")
 

@@ -11,8 +11,6 @@ from loadtest.charts import dots, picture, short
 from loadtest.compare.results import Result
 
 SURE = "99 % sure to be"  # within what the ratio is: the head of that column
-# The marks in docs/backends.md, around the table.
-BEGIN, END = "<!-- make compare DOCS=1 writes what follows -->\n", "<!-- end of the table -->\n"
 PICTURED = 4  # of the results: throughput, and latency at the rates below
 
 
@@ -137,9 +135,10 @@ def write(comparison: Comparison, folder: Path) -> None:
     (folder / "compare.json").write_text(json.dumps(everything, indent=1))
 
 
-def paste(comparison: Comparison, page: Path) -> None:
-    """Write the table and the picture between BEGIN and END into a page of docs/."""
-    head, _, rest = page.read_text().partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    picture_of_it = "![The first of these figures as bars](../loadtest/compare.svg)"
-    page.write_text(f"{head}{BEGIN}{markdown(comparison)}\n{picture_of_it}\n{END}{tail}")
+def paste(comparison: Comparison, readme: Path) -> None:
+    """Put the table and the picture between their two marks in the README."""
+    begin, end = "<!-- make compare README=1 writes what follows -->\n", "<!-- as far as here -->\n"
+    head, _, rest = readme.read_text().partition(begin)
+    _, _, tail = rest.partition(end)
+    picture_of_it = "![The first of these figures as bars](loadtest/compare.svg)"
+    readme.write_text(f"{head}{begin}{markdown(comparison)}\n{picture_of_it}\n{end}{tail}")

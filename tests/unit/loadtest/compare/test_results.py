@@ -156,17 +156,18 @@ def test_what_failed_and_what_is_missing_is_in_every_output(comparison, tmp_path
     assert result["values"]["B"] == ["infinite"] * 5 + [None]
 
 
-def test_paste_replaces_the_table_between_its_marks(comparison, tmp_path):
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{output.BEGIN}old\n{output.END}after\n")
+def test_the_table_is_pasted_between_its_marks_and_replaces_the_one_before(comparison, tmp_path):
+    readme = tmp_path / "README.md"
+    begin, end = "<!-- make compare README=1 writes what follows -->\n", "<!-- as far as here -->\n"
+    readme.write_text(f"before\n{begin}old\n{end}after\n")
     for _ in range(2):
-        output.paste(comparison, page)
-        picture = "\n![The first of these figures as bars](../loadtest/compare.svg)\n"
-        assert page.read_text() == f"before\n{output.BEGIN}{output.markdown(comparison)}{picture}{output.END}after\n"
+        output.paste(comparison, readme)
+        picture = "\n![The first of these figures as bars](loadtest/compare.svg)\n"
+        assert readme.read_text() == f"before\n{begin}{output.markdown(comparison)}{picture}{end}after\n"
 
 
-def test_page_of_the_figures_has_the_marks():
-    page = (Path(output.__file__).parents[2] / "docs" / "backends.md").read_text()
-    _, begin, rest = page.partition(output.BEGIN)
+def test_the_readme_has_the_marks():
+    readme = (Path(output.__file__).parents[2] / "README.md").read_text()
+    _, begin, rest = readme.partition("<!-- make compare README=1 writes what follows -->\n")
     assert begin
-    assert output.END in rest
+    assert "<!-- as far as here -->\n" in rest
