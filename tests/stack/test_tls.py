@@ -133,7 +133,7 @@ def test_nginx_takes_every_variant_of_its_configuration(site):
 
 
 def test_the_key_is_for_nginx_alone(site):
-    key = site.root / "certs" / "privkey.pem"
+    key = site.root / "deploy" / "tls" / "certs" / "privkey.pem"
     assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (101, 0o400)
 
 
