@@ -19,11 +19,11 @@ from tests.unit.configuration import (
     dockerfile,
     example,
     gunicorn,
-    readme,
     services,
     supervisor,
     uwsgi,
 )
+from tests.unit.documentation import table
 
 OVERLAYS = ("tls/tls.yml", "swarm/stack.yml", "swarm/stack-assets.yml")
 
@@ -129,16 +129,24 @@ def test_the_error_page_of_nginx_looks_as_the_pages_of_the_app():
         assert declaration in (ROOT / "app/static/style.css").read_text()
 
 
-def test_every_setting_stands_in_the_example_and_in_the_readme_with_its_default():
+def test_every_setting_is_in_the_example_with_its_default():
     compose_defaults, example_defaults = defaults_in_compose(), defaults_in_example()
     assert example_defaults.keys() == compose_defaults.keys()
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", readme, re.MULTILINE))
-    assert table.keys() == example_defaults.keys()
     for name, default in compose_defaults.items():
         if default:
             assert example_defaults[name] == default
-        # Empty in .env.example: the README says in words what that means.
-        assert table[name] == f"`{example_defaults[name]}`" if example_defaults[name] else "`" not in table[name]
+
+
+def test_every_setting_is_documented_with_its_default():
+    documented = {name.strip("`"): default for name, default in table("settings").items()}
+    example_defaults = defaults_in_example()
+    # A fork need not document its application's own settings there.
+    assert (
+        example_defaults.keys() - services["app"]["environment"].keys() <= documented.keys() <= example_defaults.keys()
+    )
+    for name, default in documented.items():
+        # Empty in .env.example: the page says in words what that means.
+        assert default == f"`{example_defaults[name]}`" if example_defaults[name] else "`" not in default
 
 
 @pytest.mark.parametrize(
