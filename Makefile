@@ -40,7 +40,7 @@ test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP agai
 	@.venv/bin/pytest --numprocesses 3 --dist loadgroup --cov
 
 test-unit: .venv/test ## Run the tests in process only
-	@.venv/bin/pytest tests/unit
+	@.venv/bin/pytest tests/unit $(wildcard tests/swarm/unit)
 
 # The backend that is live stays so, whatever .env says, unless BACKEND is given here.
 swarm-deploy: ## Build, push to REGISTRY and make live a release on the machines of a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
