@@ -1,4 +1,4 @@
-"""Every setting of the application, with its default and its allowed values. Only this module reads os.environ."""
+"""The application's settings, with defaults and allowed values. No other module in app/ reads os.environ."""
 
 import os
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one process, with their defaults."""
+    """The settings of one process."""
 
-    backend: str = "unknown"  # the server: gunicorn or uwsgi; each image sets it
-    release: str = "dev"  # the name of this release; the image sets it
+    backend: str = "unknown"  # the server, gunicorn or uwsgi: set in each image
+    release: str = "dev"  # the name of this release: set in the image
     log_level: str = "info"
-    max_body_bytes: int = 1_048_576  # nginx has the same limit; a test compares the defaults
-    static_dir: Path = Path(__file__).parent / "static"  # for development; a release has built files
+    max_body_bytes: int = 1_048_576  # nginx has the same default: a test compares them
+    static_dir: Path = Path(__file__).parent / "static"  # the source files, for development; an image sets STATIC_DIR
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -36,5 +36,5 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """Return the settings of this process, read at the first call; raise SettingError for a bad value."""
+    """Return this process's settings, read at the first call; raise SettingError for a bad value."""
     return read(os.environ)

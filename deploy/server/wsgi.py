@@ -98,6 +98,8 @@ class Exchange:
         """Send `data` at once (PEP 3333, The write Callable)."""
         check_chunk(data)
         write = self.server_write or self.begin_early()
+        if not self.has_body:
+            return None
         return write(frame(data) if self.is_framed and data else data)
 
     def complete(self, body: list[bytes] | tuple[bytes, ...]) -> Iterable[bytes]:

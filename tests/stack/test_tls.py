@@ -133,7 +133,7 @@ def test_nginx_takes_every_variant_of_its_configuration(site):
 
 
 def test_the_key_is_for_nginx_alone(site):
-    key = site.root / "certs" / "privkey.pem"
+    key = site.root / "deploy" / "tls" / "certs" / "privkey.pem"
     assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (101, 0o400)
 
 
@@ -186,6 +186,16 @@ def test_what_is_short_enough_for_nginx_when_it_is_compressed_the_app_takes(site
         long = "a" * 12_000
         assert get(http, "/about", headers={"Cookie": long}).status_code == 200
         assert get(http, f"/about?{long}").status_code == 200
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize(("target", "status"), [("/about", 405), ("/nothing", 404), ("/echo", 415)])
+def test_response_arrives_though_the_body_is_unread(target, status, http2, site):
+    with client(site, http2=http2) as http:
+        for size in (30_000, 300_000, 1_000_000):
+            for _ in range(10):
+                response = http.post(target, content=bytes(size), extensions={"sni_hostname": DOMAIN})
+                assert (response.status_code, size) == (status, size)
 
 
 @pytest.mark.parametrize("path", ["/.env", "/static/nope"])

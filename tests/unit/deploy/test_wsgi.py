@@ -282,6 +282,12 @@ def test_failed_response_to_head_has_no_body():
     assert (server.status, server.body) == ("500 Internal Server Error", b"")
 
 
+@pytest.mark.parametrize("handler", [whole, generator, writes])
+def test_response_to_head_has_no_body(handler):
+    server = Server(handler, REQUEST_METHOD="HEAD", makes_chunks=True)
+    assert (server.status, server.body) == ("200 OK", b"")
+
+
 def test_body_is_closed_once():
     closed = []
 
