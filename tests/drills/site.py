@@ -33,7 +33,7 @@ TERMS = (
 FOLDERS = {"app": "/tmp /dev/shm", "nginx": "/run/nginx /run/nginx/buffers /tmp"}
 # In place of a disk: a volume in memory, which a drill can fill.
 SMALL_DISK = (
-    '  buffers: { driver: local, driver_opts: { type: tmpfs, device: tmpfs, o: "uid=101,gid=101,size=64m" } }\n'
+    '  buffers: { driver: local, driver_opts: { type: tmpfs, device: tmpfs, o: "uid=101,gid=101,size=128m" } }\n'
 )
 
 
