@@ -58,10 +58,10 @@ settings() {
 
   if [ "$https_port" = 443 ]; then suffix=; else suffix=":$https_port"; fi
   echo 'map "" $https_port {' && echo "    default \"$suffix\";" && echo "}"
-  echo "include $upstream.conf;"
+  echo "include upstream-$upstream.conf;"
   if [ "$prefix" = "$PREFIX" ]; then echo "include container.conf;"; fi
   if [ "$tls" = off ] || [ -e "$prefix/certs/fullchain.pem" ]; then echo "include site.conf;"; fi
-  if [ "$tls" = on ]; then echo "include plain.conf;"; fi
+  if [ "$tls" = on ]; then echo "include redirect.conf;"; fi
 }
 
 # Checks the settings, and writes the configuration to the folder $1 of the prefix: the files beside this one, and theirs.
@@ -105,7 +105,7 @@ configure() {
     echo "listen ${NGINX_LISTEN:-8080}$options;" >"$prefix/$1/listen.conf"
   else
     printf 'listen 8443 ssl%s;\ninclude tls.conf;\n' "$options" >"$prefix/$1/listen.conf"
-    echo "listen 8080$options;" >"$prefix/$1/plain-listen.conf"
+    echo "listen 8080$options;" >"$prefix/$1/redirect-listen.conf"
     [ -e "$prefix/certs/fullchain.pem" ] || echo "nginx: there is no certs/fullchain.pem yet: only HTTP is answered, until a reload finds it" >&2
   fi
 }

@@ -57,7 +57,7 @@ def test_nginx_connects_to_the_socket_in_the_shared_volume():
     folder = Path(live.own_address({}).removeprefix(live.UNIX)).parent
     assert f"run:{folder}" in services["app"]["volumes"]
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
-    socket = (ROOT / "nginx" / "socket.conf").read_text()
+    socket = (ROOT / "nginx" / "upstream-socket.conf").read_text()
     assert re.findall(r"^ +server (.+);", socket, re.MULTILINE) == ["unix:run/live.sock"]
     assert f"run:{prefix}/run:ro" in services["nginx"]["volumes"]
     assert f"assets:{prefix}/static:ro" in services["nginx"]["volumes"]
@@ -122,7 +122,7 @@ def test_each_backend_has_a_target_with_its_name():
 def test_style_of_the_error_page_is_allowed_by_its_policy():
     style = re.search(r"<style>(.*?)</style>", (ROOT / "nginx/errors/error.html").read_text(), re.DOTALL)[1]
     digest = b64encode(sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "own.conf").read_text()
+    assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "common.conf").read_text()
 
 
 def test_error_page_of_nginx_has_the_colours_of_the_app():
