@@ -24,12 +24,12 @@ DETAILS = {
     HTTPStatus.REQUEST_URI_TOO_LONG: "The address is longer than this site accepts.",
     HTTPStatus.MISDIRECTED_REQUEST: "This server does not serve that host.",
     HTTPStatus.TOO_MANY_REQUESTS: "You sent too many requests. Try again in a moment.",
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "A header of the request is larger than this site accepts. Often it is a cookie.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "The server could not handle this request. Its log has the reason, under the request ID.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "A header, often a cookie, is larger than this site accepts.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The server failed to handle this request. Its log has the reason.",
     HTTPStatus.NOT_IMPLEMENTED: "The server does not support the encoding of the request body.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The site is not available at the moment. Try again shortly.",
     HTTPStatus.GATEWAY_TIMEOUT: "The site took too long to respond. Try again shortly.",
-    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "This server speaks HTTP/1.1 here.",
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "This server supports HTTP/1.1 on this port.",
 }
 # Created once: json.dumps creates an encoder at each call that changes a default.
 encode_json = JSONEncoder(allow_nan=False).encode

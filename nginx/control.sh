@@ -5,7 +5,7 @@
 #   control.sh start                     configure /run/nginx, and become nginx
 #   control.sh reload                    take the configuration and the certificates that are there now (`make reload`),
 #                                        without losing a request; what nginx refuses is refused, and nothing changes
-#   control.sh health                    whether nginx answers
+#   control.sh health                    fail unless nginx answers; print the address of the site when it is ready
 #
 # The settings are those of .env.example. POSIX sh: what the image has, and Debian's dash on a machine without Docker.
 set -euf  # f: a value such as * is no pattern for the names of files
@@ -124,6 +124,15 @@ reload() {
   kill -HUP "$(cat nginx.pid)"
 }
 
+# Prints the site's address in the container's log, once, when the app is ready.
+announce() {
+  if [ -z "${SITE_URL:-}" ] || [ -e announced ]; then return; fi
+  if curl --fail --silent --max-time 1 --output /dev/null --unix-socket run/live.sock http://localhost/readyz; then
+    touch announced
+    echo "nginx: the site is ready at $(echo "$SITE_URL" | sed 's/127\.0\.0\.1\|0\.0\.0\.0/localhost/')" >/proc/1/fd/1
+  fi
+}
+
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=${2:-$PREFIX}
 case ${1:-} in
@@ -137,7 +146,8 @@ case ${1:-} in
   health)
     set --
     if [ "${PROXY_PROTOCOL:-off}" = on ]; then set -- --haproxy-protocol; fi
-    exec curl --fail --silent --show-error --output /dev/null "$@" http://127.0.0.1:8080/nginx-health
+    curl --fail --silent --show-error --output /dev/null "$@" http://127.0.0.1:8080/nginx-health
+    announce
     ;;
   *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac
