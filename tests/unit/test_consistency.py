@@ -34,8 +34,8 @@ def defaults_in_compose():
     """Return the defaults of the variables in Compose's files, and "" for a variable that is only passed on."""
     overlays = "".join(path.read_text() for path in sorted((ROOT / "deploy").glob("*/*.yml")))
     found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text + overlays))
-    passed_on = [name for service in ("app", "nginx", "locust") for name in services[service]["environment"]]
-    return found | dict.fromkeys(passed_on, "")
+    variables = [item for service in ("app", "nginx", "locust") for item in services[service]["environment"].items()]
+    return found | {name: "" for name, value in variables if value is None}
 
 
 def defaults_in_example():
