@@ -127,7 +127,7 @@ def test_nginx_is_checked_with_every_setting_it_gets():
 
 def test_nginx_connects_to_the_port_of_the_replicas():
     port = many_machines["app"]["environment"]["LISTEN"].partition(":")[2]
-    assert f"server app:{port} resolve" in (ROOT / "nginx" / "replicas.conf").read_text()
+    assert f"server app:{port} resolve" in (ROOT / "nginx" / "upstream-replicas.conf").read_text()
 
 
 def test_update_replaces_one_replica_at_a_time_and_rolls_back():
