@@ -56,7 +56,7 @@ class DrillSite(Site):
 
     def direct(self) -> tuple[str, int]:
         """Return nginx's address, without what Docker puts between, which takes any answer whoever reads it."""
-        [network] = self.inspect("nginx")["NetworkSettings"]["Networks"].values()
+        network = next(iter(self.inspect("nginx")["NetworkSettings"]["Networks"].values()))
         return network["IPAddress"], 8080
 
     def remains(self) -> dict[str, int]:

@@ -392,7 +392,7 @@ def test_a_changed_configuration_is_taken_and_a_bad_one_refused_without_a_lost_r
             return get(http, "/about").headers["Referrer-Policy"]
 
     with Load(site) as load:
-        path.write_text(text.replace('"same-origin";\n}\n# None of', '"no-referrer";\n}\n# None of'))
+        path.write_text(text.replace('"same-origin";\n}\n# No browser', '"no-referrer";\n}\n# No browser'))
         assert reload().returncode == 0
         until(lambda: policy() == "no-referrer", "the change is served")
         path.write_text("nonsense;\n" + text)
