@@ -36,7 +36,13 @@ application = chain(MIDDLEWARES, router(ROUTES | {"/environ/*": show} | {path: p
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(backend, marks=pytest.mark.xdist_group(f"tls-{backend}")) for backend in BACKENDS],
+    params=[
+        pytest.param(
+            backend,
+            marks=[pytest.mark.xdist_group(f"tls-{backend}"), *[pytest.mark.nightly] * (backend != BACKENDS[0])],
+        )
+        for backend in BACKENDS
+    ],
 )
 def site(request, tmp_path_factory):
     """Return the site with its first certificate, and what it answered before it had one."""
