@@ -1,5 +1,6 @@
 """make deploy, rollback and releases, on a copy of the tree: no request fails, whatever fails or is interrupted."""
 
+import re
 import signal
 
 import httpx
@@ -69,8 +70,9 @@ BROKEN = {
     "does not build": ("1 +", "SyntaxError"),
     "cannot be imported": ("\nimport nowhere\n", "No module named 'nowhere'"),
     "is never ready": ('\nhealth.CHECKS["nothing"] = lambda: False\n', "it is running and unhealthy"),
-    "exits after three seconds": (later("os.kill(1, 15)"), "failed while it was watched: it is "),
-    "loses its workers every three seconds": (later("os._exit(1)"), " workers exited"),
+    # On a busy machine three seconds can pass before the release is healthy.
+    "exits after three seconds": (later("os.kill(1, 15)"), "(did not start|while it was watched|not ready .+): "),
+    "loses its workers every three seconds": (later("os._exit(1)"), " of its workers exited"),
 }
 
 
@@ -87,7 +89,7 @@ def test_failed_release_is_removed_and_the_live_one_stays_if_it(fault, site):
         site.restore("app/wsgi.py")
         site.restore("app/static/root/robots.txt")
     assert "failed" not in httpx.get(f"{site.url}/robots.txt").text
-    assert reason in output
+    assert re.search(reason, output)
     assert clients.outcomes() == {}
     assert (site.resources(), site.env()) == (before, env)
 
