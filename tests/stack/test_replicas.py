@@ -23,10 +23,15 @@ def application(environ, start_response):
     return normal(environ, start_response)
 """
 # What a machine that is lost looks like from another one: connections to it are neither taken nor refused.
+# The queue is full before the network reaches it: a request that nginx has sent is not repeated.
 SILENT = """
 import socket, time
-listener = socket.create_server(("", 8000), backlog=0)
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+listener.bind(("", 8000))
+listener.listen(0)
 others = [socket.create_connection(("127.0.0.1", 8000))]
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"")
 time.sleep(3600)
 """
 
@@ -44,6 +49,7 @@ def replicas(tmp_path_factory):
         "networks": {"internal": {"aliases": ["app"]}},
         "scale": 0,
         "init": True,
+        "user": "0:0",  # SO_BINDTODEVICE
         "stop_signal": "SIGKILL",
     }
     services = {
