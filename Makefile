@@ -49,7 +49,7 @@ test-programs: .venv/test
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/node || true
 
 test-unit: .venv/test ## Run only the tests in process
-	@.venv/bin/pytest tests/unit $(wildcard tests/swarm/unit)
+	@.venv/bin/pytest tests/unit $(wildcard tests/app/unit tests/swarm/unit)
 
 # Without BACKEND on the command line or in the environment, the live backend stays, even if .env names another.
 swarm-deploy: ## Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)

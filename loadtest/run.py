@@ -12,7 +12,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import baseline, objectives, report, scenarios, site
+from loadtest import baseline, objectives, report, site, users
 from loadtest.generator import Effort, Monitor, figures
 from loadtest.objectives import Objectives, Recorded, Row
 from loadtest.recorder import Recorder, bucket, options, say
@@ -105,7 +105,7 @@ class Run:
     def rows(self, recorded: Recorded) -> list[Row]:
         """Hold the statistics to the objectives of the routes that this run's user classes request."""
         classes = {base.__name__ for each in self.environment.user_classes for base in each.__mro__}
-        return self.objectives.rows(recorded, scenarios.names(classes))
+        return self.objectives.rows(recorded, users.names(classes))
 
     def step_meets_objectives(self, users: int) -> bool:
         """Hold the step of a breakpoint that ends now to the objectives; return whether to go on."""
@@ -171,7 +171,7 @@ def prepare(environment: Environment, **_: object) -> None:
     given.num_users = given.num_users or PLANS[given.shape].users
     given.run_time = given.run_time or PLANS[given.shape].seconds
     try:
-        run = Run(environment, objectives.read(Path(given.objectives), scenarios.names()))
+        run = Run(environment, objectives.read(Path(given.objectives), users.names()))
         if not run.is_worker:
             find_site(environment)
     except (objectives.ObjectiveError, site.SiteError) as error:

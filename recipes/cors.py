@@ -10,7 +10,7 @@ Needs: no additional packages.
 from collections.abc import Callable, Collection, Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from app.handlers import api, health
+from app.handlers import health
 from app.headers import change_headers
 from app.middleware.errors import errors
 from app.middleware.head import head
@@ -69,7 +69,7 @@ def is_preflight(environ: WSGIEnvironment) -> bool:
 # Outside `errors`, so that pages can read error responses too.
 application = chain(
     [head, request_id, cors(ORIGINS, credentials=True), errors],
-    router({"/": {"GET": health.version}, "/echo": {"POST": api.echo}}),
+    router({"/": {"GET": health.version, "POST": health.version}}),
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A stack of containers: a Compose project with its own name and port, built from the working tree."""
+"""A stack of containers: a Compose project with its own name and port, built from the reference application."""
 
 import json
 import os
@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from tests.stack.waiting import ROOT, free_port, until
+from tests.stack.waiting import free_port, until
+from tests.tree import reference_tree
 
 PYTHON_IMAGE = "python:3.14-slim-trixie"
 
@@ -36,12 +37,12 @@ class ComposeStack:
         name: str = "",
         overlay: str = "",
         files: tuple[str, ...] = ("docker-compose.yml",),
-        root: Path = ROOT,
+        root: Path | None = None,
         **settings: str,
     ) -> None:
         self.backend = backend
         self.files = files
-        self.root = root
+        self.root = root or reference_tree()
         self.project = f"wsgi-test-{os.getpid()}-{backend}{name}"
         self.overlay = overlay
         self.url = f"http://127.0.0.1:{(port := free_port())}"

@@ -12,6 +12,7 @@ from deploy.server.launch import BACKENDS
 from tests.stack.compose import ComposeStack, has_engine
 from tests.stack.local import LocalStack, missing
 from tests.stack.waiting import ROOT
+from tests.tree import copy_reference
 
 KINDS = {stack.kind: stack for stack in (LocalStack, ComposeStack)}
 Stack = LocalStack | ComposeStack
@@ -56,8 +57,7 @@ def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         stack = ComposeStack(backend, name="-probe", overlay=overlay, WEB_CONCURRENCY="1")
     else:
         root = tmp_path_factory.mktemp("probe")
-        for folder in ("app", "deploy", "nginx"):
-            shutil.copytree(ROOT / folder, root / folder)
+        copy_reference(root)
         shutil.copy(probe, root / "app" / "wsgi.py")
         stack = LocalStack(backend, root=root, WEB_CONCURRENCY="1")
     yield from running(stack)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.stack.waiting import ROOT, free_port, until
+from tests.stack.waiting import free_port, until
+from tests.tree import reference_tree
 
 
 def missing(backend: str) -> str:
@@ -20,16 +21,16 @@ def missing(backend: str) -> str:
 
 
 class LocalStack:
-    """One supervisord and its children, with `settings` in the environment."""
+    """One supervisord and its children, with `settings` in the environment, on the reference application or `root`."""
 
     kind = "processes"
 
-    def __init__(self, backend: str, module: str = "deploy.local", root: Path = ROOT, **settings: str) -> None:
+    def __init__(self, backend: str, module: str = "deploy.local", root: Path | None = None, **settings: str) -> None:
         port = free_port()
         self.backend = backend
         self.command = [sys.executable, "-m", module]
-        self.root = root
-        self.run_dir = root / ".local" / str(port)
+        self.root = root or reference_tree()
+        self.run_dir = self.root / ".local" / str(port)
         self.url = f"http://127.0.0.1:{port}"
         self.environ = {"PATH": os.environ["PATH"], "BACKEND": backend, "HTTP_PORT": str(port), **settings}
         self.log = Path(tempfile.mkdtemp(), "log")

@@ -1,4 +1,4 @@
-"""A deployed site: a copy of the working tree, with its own .env and releases, in which tests run `make deploy`."""
+"""A deployed site: a copy of the reference tree with its own .env and releases, in which tests run `make deploy`."""
 
 import fcntl
 import shutil
@@ -11,9 +11,7 @@ import httpx
 
 from deploy.server.launch import BACKENDS
 from tests.stack.compose import ComposeStack, docker
-from tests.stack.waiting import ROOT
-
-TREE = ["app", "deploy", "loadtest", "nginx", "requirements", "Dockerfile", "Makefile", "docker-compose.yml"]
+from tests.tree import copy_reference, reference_tree
 
 
 class Site(ComposeStack):
@@ -24,7 +22,7 @@ class Site(ComposeStack):
     def __init__(self, backend: str, name: str, folder: Path, **settings: str) -> None:
         super().__init__(backend, name, "", ("docker-compose.yml",), folder, **settings)
         self.urls = [self.url]
-        copy_tree(folder)
+        copy_reference(folder)
         # Longer than the three seconds of `later`.
         candidate = folder / "deploy" / "release" / "candidate.py"
         candidate.write_text(candidate.read_text().replace("WATCH_SECONDS = 10 ", "WATCH_SECONDS = 5 "))
@@ -39,7 +37,7 @@ class Site(ComposeStack):
 
     def restore(self, path: str) -> None:
         """Undo `change`."""
-        shutil.copy(ROOT / path, self.root / path)
+        shutil.copy(reference_tree() / path, self.root / path)
 
     def down(self) -> None:
         """Remove the project, with the images of all its releases."""
@@ -102,13 +100,6 @@ class Site(ComposeStack):
         """Return the response of /version."""
         version: dict[str, str] = httpx.get(f"{self.url}/version").json()
         return version
-
-
-def copy_tree(folder: Path) -> None:
-    """Copy the files that a deploy needs."""
-    for each in [*TREE, ".dockerignore", ".gitignore"]:
-        copy = shutil.copytree if (ROOT / each).is_dir() else shutil.copy
-        copy(ROOT / each, folder / each)
 
 
 def make(command: str, folder: Path, environ: dict[str, str], *, fails: bool) -> str:

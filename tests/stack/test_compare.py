@@ -5,14 +5,23 @@ import json
 import os
 import subprocess
 import sys
+from functools import cache
+from pathlib import Path
 
 import pytest
 
 from tests.stack.compose import docker
 from tests.stack.conftest import require
-from tests.stack.waiting import ROOT
+from tests.tree import commit, reference_tree
 
 pytestmark = [pytest.mark.alone, pytest.mark.nightly]
+
+
+@cache
+def repository() -> Path:
+    """Return a git repository with the reference application, for the comparison with a release."""
+    commit(reference_tree())
+    return reference_tree()
 
 
 def compare(folder, **variables):
@@ -23,7 +32,7 @@ def compare(folder, **variables):
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"} or name.startswith("DOCKER_")}
     with subprocess.Popen(
         [sys.executable, "-m", "loadtest.compare"],
-        cwd=ROOT,
+        cwd=repository(),
         env=kept | {"REPORT": str(folder), "QUICK": "1"} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -77,7 +86,7 @@ def test_every_figure_exists_for_both_variants_and_the_bare_callable(compared):
 
 
 def test_worktree_of_a_release_is_removed(compared):
-    listed = subprocess.run(["git", "worktree", "list"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(["git", "worktree", "list"], cwd=repository(), capture_output=True, text=True, check=True)
     assert not any(line.split()[0].endswith("/tree") for line in listed.stdout.splitlines())
 
 

@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.stack.waiting import ROOT, free_port, until
+from tests.stack.waiting import free_port, until
+from tests.tree import reference_tree
 
 LIMIT = 1_048_576  # bytes of a body: MAX_BODY_BYTES
 NOBODY = 65534
@@ -271,7 +272,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Running]:
         pytest.skip(f"{request.param} without nginx: {lacking[0]} is not installed")
     environ = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=reference_tree(), env=environ, stdout=log, stderr=log)
     try:
         until(lambda: answers(port) or process.poll() is not None, f"{request.param} is ready")
         assert process.poll() is None, (folder / "log").read_text()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.stack.compose import ComposeStack, docker
-from tests.stack.waiting import ROOT, until
+from tests.stack.waiting import until
 
 pytestmark = pytest.mark.kind("docker")
 
@@ -100,7 +100,8 @@ def test_locust_run_passes_and_writes_report(running, tmp_path):
     mounts = json.loads(running.compose("--profile", "loadtest", "config", "--format", "json").stdout)["services"][
         "locust"
     ]["volumes"]
-    assert (str(ROOT / "loadtest" / "report"), REPORT) in [(mount["source"], mount["target"]) for mount in mounts]
+    report = (str(running.root / "loadtest" / "report"), REPORT)
+    assert report in [(mount["source"], mount["target"]) for mount in mounts]
     # Other tests on this machine can delay the generator.
     code, output = one_run(running, tmp_path, late=10000, users="20")
     assert code == 0, output
@@ -186,7 +187,7 @@ def test_app_that_cannot_be_imported_does_not_start(stack, tmp_path_factory):
 
 
 def test_exception_gets_500_without_details(stack, tmp_path_factory):
-    table = (ROOT / "app" / "wsgi.py").read_text()
+    table = (stack.root / "app" / "wsgi.py").read_text()
     failing = table.replace("] = {", '] = {\n    "/fail": {"GET": lambda environ, start_response: 1 / 0},')
     assert failing != table
     other = ComposeStack(

@@ -1,6 +1,5 @@
 """`make dev`: edits are served at once, and exceptions show a traceback in the browser, on both backends."""
 
-import shutil
 import time
 
 import httpx
@@ -9,7 +8,8 @@ import pytest
 from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
 from tests.stack.local import LocalStack
-from tests.stack.waiting import ROOT, until
+from tests.stack.waiting import until
+from tests.tree import copy_reference
 
 HTML = {"Accept": "text/html"}
 
@@ -18,8 +18,7 @@ HTML = {"Accept": "text/html"}
 def dev(request, tmp_path):
     """Run the stack of `make dev` on a copy of the project, which the test can edit."""
     require("processes", request.param)
-    for folder in ("app", "deploy", "nginx"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+    copy_reference(tmp_path)
     stack = LocalStack(request.param, module="deploy.local.dev", root=tmp_path, WEB_CONCURRENCY="1")
     stack.up()
     try:
@@ -41,9 +40,9 @@ def test_edit_is_served_and_exception_shows_traceback(dev):
     def get(path):
         return httpx.get(dev.url + path, headers=HTML).text
 
-    assert "Where to begin" in get("/about")
-    edit(dev, "app/templates/about.html", "Where to begin", "Where it ends")
-    assert "Where it ends" in get("/about")
+    assert "edited" not in get("/about")
+    edit(dev, "app/templates/page.html", "<body>", "<body>edited")
+    assert "edited" in get("/about")
 
     assert "/* edited */" not in get("/static/style.css")
     edit(dev, "app/static/style.css", ":root {", "/* edited */ :root {")

@@ -3,7 +3,6 @@
 import http.client
 import json
 import re
-import shutil
 import socket
 from collections.abc import Iterator, Mapping
 
@@ -13,7 +12,7 @@ from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
 from tests.stack.local import LocalStack
 from tests.stack.test_conformance import Answer, exchange
-from tests.stack.waiting import ROOT
+from tests.tree import copy_reference
 
 pytestmark = pytest.mark.xdist_group("differential")
 
@@ -295,8 +294,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LocalStack]]
     for backend in BACKENDS:
         require("processes", backend)
     root = tmp_path_factory.mktemp("differential")
-    for folder in ("app", "deploy", "nginx"):
-        shutil.copytree(ROOT / folder, root / folder)
+    copy_reference(root)
     with (root / "app" / "wsgi.py").open("a") as module:
         module.write(MORE_ROUTES)
     stacks: list[LocalStack] = []

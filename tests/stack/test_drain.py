@@ -11,7 +11,8 @@ import pytest
 
 from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
-from tests.stack.waiting import ROOT, free_port, until
+from tests.stack.waiting import free_port, until
+from tests.tree import reference_tree
 
 
 @pytest.fixture(params=BACKENDS)
@@ -20,9 +21,9 @@ def server(request):
     require("processes", request.param)
     port = free_port()
     settings = {"BACKEND": request.param, "LISTEN": f"127.0.0.1:{port}", "WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}
-    environ = {"PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}"} | settings
+    environ = {"PATH": f"{sys.prefix}/bin:{os.environ['PATH']}"} | settings
     server = subprocess.Popen(
-        [sys.executable, "-m", "deploy.server.launch"], cwd=ROOT, env=environ, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "deploy.server.launch"], cwd=reference_tree(), env=environ, stderr=subprocess.DEVNULL
     )
     try:
         yield server, f"http://127.0.0.1:{port}"

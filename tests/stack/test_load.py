@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,8 @@ import pytest
 from tests.stack.browsing import opened
 from tests.stack.conftest import require
 from tests.stack.local import LocalStack
-from tests.stack.waiting import ROOT, free_port, until
+from tests.stack.waiting import free_port, until
+from tests.tree import copy_reference, reference_tree
 
 CONFIG = ["--config", "loadtest/headless.conf"]
 # Other tests on this machine slow the generator down; these tests are about the site.
@@ -95,7 +95,7 @@ class Load:
         """Start it."""
         return subprocess.Popen(
             [sys.executable, "-m", "loadtest", *CONFIG],
-            cwd=ROOT,
+            cwd=reference_tree(),
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -138,8 +138,7 @@ def broken_site(tmp_path_factory):
     """Return a running stack whose app answers wrongly or slowly."""
     require("processes", "gunicorn")
     root = tmp_path_factory.mktemp("broken")
-    for folder in ("app", "deploy", "nginx"):
-        shutil.copytree(ROOT / folder, root / folder)
+    copy_reference(root)
     with (root / "app" / "wsgi.py").open("a") as file:
         file.write(BROKEN)
     stack = LocalStack("gunicorn", root=root)
@@ -411,7 +410,7 @@ def test_make_passes_its_variables_on(site, tmp_path):
     }
     ended = subprocess.run(
         ["make", "load", *(f"{name}={value}" for name, value in options.items())],
-        cwd=ROOT,
+        cwd=reference_tree(),
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
@@ -430,7 +429,7 @@ def test_later_run_is_held_to_the_baseline(site, tmp_path):
     load = Load(tmp_path, site.url, RUNS="3", LOCUST_RUN_TIME="5s", LOCUST_USERS="10", LOCUST_USER_CLASSES="ApiClient")
     ended = subprocess.run(
         [sys.executable, "-m", "loadtest.baseline", *CONFIG],
-        cwd=ROOT,
+        cwd=reference_tree(),
         env=load.environ,
         capture_output=True,
         text=True,

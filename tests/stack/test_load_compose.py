@@ -13,7 +13,7 @@ import pytest
 from tests.stack.compose import ComposeStack, docker
 from tests.stack.conftest import require
 from tests.stack.test_load import OBJECTIVES
-from tests.stack.waiting import ROOT, free_port, until
+from tests.stack.waiting import free_port, until
 
 REPORT = "/srv/loadtest/report"
 # The settings of the terminal that starts the site. The load test's terminal has none of them.
@@ -41,19 +41,13 @@ def site(request):
     settings = SETTINGS | ({"HTTPS_PORT": str(free_port())} if is_tls else {})
     stack = ComposeStack("uwsgi", f"-load-{request.param}", EDGE, TLS if is_tls else TLS[:1], **settings)
     if is_tls:
-        make_certificate()
+        subprocess.run([sys.executable, "-m", "deploy.tls.certs", "localhost"], cwd=stack.root, check=True)
     try:
         stack.up()
         Terminal(stack).compose("build", "--quiet", "locust")
         yield stack
     finally:
         stack.down()
-
-
-def make_certificate():
-    """Make a development certificate, unless there is one."""
-    if not (ROOT / "deploy/tls/certs/fullchain.pem").exists():
-        subprocess.run([sys.executable, "-m", "deploy.tls.certs", "localhost"], cwd=ROOT, check=True)
 
 
 def left_alone(site):
@@ -156,7 +150,7 @@ def test_make_load_finds_the_running_site_and_leaves_it_alone(site, untouched, t
             f"REPORT={tmp_path}",
             f"OBJECTIVES={tmp_path}/objectives.toml",
         ],
-        cwd=ROOT,
+        cwd=site.root,
         env={"PATH": os.environ["PATH"], "COMPOSE_PROJECT_NAME": site.project, "RUN_TIME": "3s", "USERS": "5"},
         capture_output=True,
         text=True,

@@ -1,7 +1,6 @@
 """The servers as the launcher starts them, without nginx. Their responses are in test_conformance.py."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +9,7 @@ import pytest
 
 from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
-from tests.stack.waiting import ROOT
+from tests.tree import copy_reference
 
 BIN = f"{sys.prefix}/bin"
 
@@ -18,8 +17,7 @@ BIN = f"{sys.prefix}/bin"
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_sigterm_during_import_stops_server(backend, tmp_path):
     require("processes", backend)
-    for folder in ("app", "deploy"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
+    copy_reference(tmp_path)
     with (tmp_path / "app" / "wsgi.py").open("a") as module:
         module.write("import time\ntime.sleep(1)\n")
     environ = {"PATH": f"{BIN}:{os.environ['PATH']}", "BACKEND": backend, "LISTEN": f"unix:{tmp_path}/sock"}

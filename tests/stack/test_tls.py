@@ -23,6 +23,7 @@ from tests.stack.compose import ComposeStack
 from tests.stack.conftest import require
 from tests.stack.test_differential import MORE_ROUTES
 from tests.stack.waiting import ROOT, free_port, until
+from tests.tree import copy_reference
 
 DOMAIN = "site.example"
 YEARS_2 = "max-age=63072000"
@@ -50,11 +51,7 @@ def site(request, tmp_path_factory):
     if program := lacks():
         pytest.skip(f"TLS: {program} is not installed")
     root = tmp_path_factory.mktemp("server") / "site"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, tracked.split("\0")):
-        if (ROOT / name).exists():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, root / name)
+    copy_reference(root)
     with (root / "app" / "wsgi.py").open("a") as table:
         table.write(MORE_ROUTES + PROBE_ROUTES)
     shutil.copy(ROOT / "tests" / "stack" / "probe.py", root / "app" / "probe.py")

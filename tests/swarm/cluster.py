@@ -15,8 +15,9 @@ import httpx
 
 from tests.engines import BASE_IMAGES, Engine, environ
 from tests.stack.compose import docker
-from tests.stack.site import copy_tree, make
+from tests.stack.site import make
 from tests.stack.waiting import until
+from tests.tree import copy_reference
 
 REGISTRY_IMAGE = "registry:3"
 REGISTRY = "registry:5000"
@@ -34,7 +35,7 @@ class Cluster:
         self.backend = backend
         self.engines: list[Engine] = []
         self.exits = ExitStack()  # removes everything started so far
-        copy_tree(folder)
+        copy_reference(folder)
 
     def up(self) -> None:
         """Start the nodes and the registry, and deploy the release `first`."""

@@ -125,12 +125,6 @@ def test_style_of_the_error_page_is_allowed_by_its_policy():
     assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "common.conf").read_text()
 
 
-def test_error_page_of_nginx_has_the_colours_of_the_app():
-    page = (ROOT / "nginx/errors/error.html").read_text()
-    for declaration in re.findall(r"--\w+: #\w+;", page):
-        assert declaration in (ROOT / "app/static/style.css").read_text()
-
-
 def test_every_setting_is_in_the_example_with_its_default():
     compose_defaults, example_defaults = defaults_in_compose(), defaults_in_example()
     assert example_defaults.keys() - SWARM == compose_defaults.keys() - SWARM

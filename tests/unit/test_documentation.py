@@ -1,10 +1,6 @@
-"""Every link, command and path that README.md and docs/ name exists, and the README's first steps work."""
+"""Every link, command and path that README.md and docs/ name exists."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -17,10 +13,11 @@ FOLDERS = "|".join(re.escape(path.name) for path in ROOT.iterdir() if path.is_di
 PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS}|\.github|\.ci)/[\w./*-]*\w/?")
 # Commands of this project write into these folders.
 GENERATED = ("loadtest/report/", "deploy/tls/certs/", "deploy/tls/acme/")
-# A fork may remove these folders.
-OPTIONAL = ("bench/", "deploy/swarm/", "recipes/", "tests/drills/", "tests/swarm/")
+# A fork may remove these folders and the demo's files.
+DEMO = ("app/handlers/api.py", "app/handlers/pages.py", "app/static/root/")
+OPTIONAL = ("bench/", "deploy/swarm/", "recipes/", "tests/app/", "tests/drills/", "tests/swarm/", *DEMO)
 # A reader of README.md writes these.
-TUTORIAL = {"app/templates/team.html", "tests/unit/app/test_team.py"}
+TUTORIAL = {"app/templates/team.html", "tests/app/unit/test_team.py"}
 
 
 def parts(path):
@@ -29,7 +26,7 @@ def parts(path):
 
 
 def is_removed(path):
-    """Tell whether the path is in an optional folder that this fork has removed."""
+    """Tell whether the path is optional and this fork has removed it."""
     return any(path.startswith(folder) and not (ROOT / folder).exists() for folder in OPTIONAL)
 
 
@@ -94,41 +91,3 @@ def test_a_readme_that_lists_the_commands_lists_all_of_them():
         if mark:
             listed = set(re.findall(r"`make ([a-z-]+)`", rest.partition("\n## ")[0]))
             assert listed == TARGETS
-
-
-def test_first_steps_of_the_readme_work(tmp_path):
-    readme = ROOT / "README.md"
-    _, mark, text = (readme.read_text() if readme.exists() else "").partition("## Make it yours\n")
-    if not mark:
-        return  # a fork has a README of its own
-    steps = text.partition("\n## ")[0]
-    handler, route, template, image, test = re.findall(
-        r"^```(?:python|html)\n(.*?)^```", steps, re.MULTILINE | re.DOTALL
-    )
-    field, reader = re.findall(r"^\| `app/settings\.py`.*? \| `(.+)` \|$", steps, re.MULTILINE)
-    [expression] = re.findall(r"then reads `(.+)`", steps)
-    shutil.copytree(ROOT / "app", tmp_path / "app")
-    (tmp_path / "tests").mkdir()
-    shutil.copy(ROOT / "tests" / "wsgi.py", tmp_path / "tests")
-    edit(tmp_path / "app/handlers/pages.py", r"\Z", f"\n\n{handler}")
-    edit(tmp_path / "app/wsgi.py", r"^ROUTES\b.*\n", route)
-    edit(tmp_path / "app/settings.py", r"^    log_level: .*\n", f"    {field}\n")
-    edit(tmp_path / "app/settings.py", r"^ +log_level=.*\n", f"{reader}\n")
-    (tmp_path / "app/templates/team.html").write_text(template.replace("    <ul>", f"{image}<ul>"))
-    (tmp_path / "app/static/logo.svg").write_text("<svg/>")
-    (tmp_path / "test_team.py").write_text(
-        f"from app.settings import settings\n{test}\n\ndef test_setting():\n    assert {expression} == 'Blue'\n"
-    )
-    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-o", "pythonpath=."]
-    ended = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"TEAM_NAME": "Blue"}, capture_output=True, text=True, check=False
-    )
-    assert "2 passed" in ended.stdout, ended.stdout + ended.stderr
-
-
-def edit(path, place, text):
-    """Insert the text behind the first match of the pattern `place`."""
-    before = path.read_text()
-    found = re.search(place, before, re.MULTILINE)
-    assert found, f"{path.name} has no {place}"
-    path.write_text(before[: found.end()] + text + before[found.end() :])

@@ -7,7 +7,6 @@ from hashlib import sha384
 import pytest
 
 from app import assets
-from app.page import render
 from app.settings import Settings
 
 
@@ -35,10 +34,3 @@ def test_unknown_asset_raises_lookup_error(manifest, folder):
         (folder / assets.MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(LookupError, match=r"there is no static file 'nope\.css' in "):
         assets.static("nope.css")
-
-
-def test_page_links_style_and_script_with_digests():
-    page = render("home.html", instance="", worker=0, request_id="", origin="", elapsed=str)
-    for name, attribute in (("style.css", "href"), ("app.js", "src")):
-        url, integrity = assets.static(name)
-        assert f'{attribute}="{url}" integrity="{integrity}"' in page

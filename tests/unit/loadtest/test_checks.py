@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import json
 from http import HTTPStatus
+from loadtest.calls import JSON, PROBLEM
 from loadtest.checks import Expected, check
-from loadtest.scenarios import CALLS, SLOW, STRESS, TYPES
 
 class Response:
     def __init__(self, status=200, text="", content=None, **headers):
@@ -35,8 +35,9 @@ def reason(response, expected):
     check(response, expected)
     return response.reason
 
-calls = {f"{call.method} {call.name or call.path}": call.expected for call in CALLS + SLOW + STRESS}
-version, style = calls["GET /version"], Expected(type=TYPES[".css"], filled=True)
+version = Expected(type=JSON, json=lambda value: {"release", "backend"} <= value.keys())
+style = Expected(type="text/css", filled=True)
+refusal = Expected(HTTPStatus.METHOD_NOT_ALLOWED, PROBLEM, header="Allow")
 print(json.dumps({
     "good": reason(Response(text='{"release": "", "backend": ""}', Content_Type="application/json"), version),
     "a list for an object": reason(Response(text="[]", Content_Type="application/json"), version),
@@ -45,8 +46,8 @@ print(json.dumps({
     "good style": reason(Response(text="p {}", Content_Type="text/css"), style),
     "a page for a style": reason(Response(text="<p>", Content_Type="text/html"), style),
     "empty style": reason(Response(Content_Type="text/css"), style),
-    "refused": reason(Response(405, Allow="GET", Content_Type="application/problem+json"), calls["DELETE /about"]),
-    "no Allow": reason(Response(405, Content_Type="application/problem+json"), calls["DELETE /about"]),
+    "refused": reason(Response(405, Allow="GET", Content_Type="application/problem+json"), refusal),
+    "no Allow": reason(Response(405, Content_Type="application/problem+json"), refusal),
 }))
 """
 

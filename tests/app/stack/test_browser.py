@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.stack.waiting import ROOT
-
-# On one kind of stack only: each visit takes a second, and the pages are the same in containers.
-pytestmark = pytest.mark.kind("processes")
+from deploy.server.launch import BACKENDS
+from tests.stack.conftest import require
+from tests.stack.local import LocalStack
+from tests.tree import ROOT
 
 # Each page and error page with its status. Add a line to include a page in all tests.
 PAGES = {
@@ -33,6 +34,21 @@ NARROWEST = {"width": 320, "height": 740}  # WCAG 2.2, 1.4.10
 RULES = ["wcag2a", "wcag2aa", "wcag2aaa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 LINTERS = ROOT / "tests" / "linters"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(backend, marks=pytest.mark.xdist_group(f"pages-{backend}")) for backend in BACKENDS],
+)
+def stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
+    """Return a running site of plain processes: each visit takes a second, and containers serve the same pages."""
+    require(LocalStack.kind, request.param)
+    stack = LocalStack(request.param, root=ROOT)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.down()
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +101,19 @@ def press(page):
     expect(page.get_by_role("status")).to_contain_text("20 answers")
 
 
-def test_html_validate_finds_no_errors(modules, http, tmp_path):
+@pytest.mark.parametrize(("path", "text"), [("/", "It serves."), ("/about", "Where to begin")])
+def test_page_footer_shows_backend_worker_and_release(path, text, stack):
+    response = httpx.get(stack.url + path, headers={"Accept": "text/html"})
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert text in response.text
+    foot = " ".join(re.sub("<[^>]+>", "", response.text.partition("<footer>")[2]).split())
+    assert re.search(rf"Answered by {stack.backend}, worker \d+ of \w+, release dev, in \d+\.\d\d ms", foot)
+    assert response.headers["X-Request-ID"] in foot
+
+
+def test_html_validate_finds_no_errors(modules, stack, tmp_path):
     for path, status in PAGES.items():
-        response = http.get(path, headers={"Accept": "text/html"})
+        response = httpx.get(stack.url + path, headers={"Accept": "text/html"})
         assert response.status_code == status
         (tmp_path / f"{path.replace('/', '-')}.html").write_bytes(response.content)
     linter = [f"{sys.prefix}/bin/node", modules / ".bin/html-validate", "--config", LINTERS / "html-validate.json"]

@@ -1,14 +1,12 @@
-"""The application in process: each route through the default chain."""
+"""The demo's routes in process, through the middleware."""
 
 import json
 import os
 import socket
-import sys
 from html import escape
 
 import pytest
 
-from app.handlers import health
 from app.settings import settings
 from app.wsgi import application
 from tests.wsgi import call
@@ -87,32 +85,6 @@ def test_stream_sends_chunks(monkeypatch):
     assert answer.headers["X-Accel-Buffering"] == "no"
     assert answer.text.splitlines() == [f"chunk {number} of 7" for number in range(1, 8)]
     assert "Content-Length" not in answer.headers
-
-
-def test_healthz_and_readyz_are_ok():
-    assert json.loads(call(application, "/healthz").body) == {"status": "ok"}
-    assert json.loads(call(application, "/readyz").body) == {"status": "ok", "checks": {}}
-
-
-@pytest.mark.parametrize("check", [lambda: False, lambda: 1 / 0, sys.exit])
-def test_failed_readiness_check_is_named_in_503(check, monkeypatch):
-    monkeypatch.setitem(health.CHECKS, "cache", lambda: True)
-    monkeypatch.setitem(health.CHECKS, "database", check)
-    answer = call(application, "/readyz")
-    assert answer.status == 503
-    assert json.loads(answer.body) == {"status": "unavailable", "checks": {"cache": True, "database": False}}
-
-
-def test_readiness_check_that_raises_is_logged_with_traceback(monkeypatch, caplog):
-    monkeypatch.setitem(health.CHECKS, "database", lambda: 1 / 0)
-    call(application, "/readyz")
-    assert caplog.messages == ["readiness check 'database' failed"]
-    assert "ZeroDivisionError" in caplog.text
-
-
-def test_version_lists_release_backend_size_and_instance():
-    answer = json.loads(call(application, "/version").body)
-    assert answer.keys() == {"release", "backend", "workers", "threads", "instance", "worker"}
 
 
 @pytest.mark.parametrize(
