@@ -35,7 +35,7 @@ def main() -> None:
 
 def findings() -> Iterator[Finding]:
     """Yield the findings, each after the ones it depends on; raise DeployError if no engine responds."""
-    # Not `--format json`, which an old client prints as it stands: then the version check below would not be reached.
+    # Not `--format json`: an old client prints that text itself, and the version check below would not run.
     info: dict[str, Any] = json.loads(docker("info", "--format", "{{json .}}"))
     now = datetime.now(UTC)
     if errors := info.get("ServerErrors"):

@@ -117,7 +117,7 @@ def settings_of(live: dict[str, Any]) -> dict[str, str]:
 
 
 def is_in_registry(image: str) -> bool:
-    """Pull the image, and tell whether the registry has it; raise DeployError if the registry does not answer."""
+    """Pull the image, and return whether the registry has it; raise DeployError if the registry does not answer."""
     try:
         docker("pull", "--quiet", image)
     except DeployError as error:
