@@ -14,12 +14,12 @@ REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,128}")
 
 @dataclass(frozen=True)
 class Expected:
-    """What a response must have; an empty field is not checked."""
+    """The expected properties of a response; an empty field is not checked."""
 
     status: HTTPStatus = HTTPStatus.OK
     type: str | tuple[str, ...] = ""  # the beginning of Content-Type, or several allowed ones
     shows: str = ""  # text in the body
-    ends: str = ""  # text at the end of the body: a stream that was cut lacks it
+    ends: str = ""  # text at the end of the body, which a cut stream lacks
     json: Callable[[Any], bool] | None = None  # a condition on the body's JSON
     filled: bool = False  # whether there must be a body
     header: str = ""  # the name of a header

@@ -36,9 +36,7 @@ def checked(status: object, headers: Iterable[tuple[object, object]]) -> tuple[H
         if not (value.isascii() and value.isprintable()) and NO_VALUE.search(value):
             raise ValueError(f"the header {name!r} is {value!r}: it must be latin-1 text without line breaks")
         if len(name) + len(value) > FIELD_SIZE:
-            raise ValueError(
-                f"the header {name!r} has {len(value)} bytes: with its name it may have at most {FIELD_SIZE}"
-            )
+            raise ValueError(f"the header {name!r} has {len(value)} bytes: at most {FIELD_SIZE} with its name")
         size += len(name) + len(value) + 4
         lower = name.lower()
         if lower == "content-length" and not (value.isascii() and value.isdecimal() and lower not in by_name):

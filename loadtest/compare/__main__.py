@@ -120,7 +120,7 @@ def measure(stacks: dict[str, Stack], plan: Plan) -> list[Result]:
 def behave(stack: Stack, given: Options) -> dict[str, Any]:
     """Run locust, which checks every response; return the verdict and the numbers of requests and failures."""
     seconds, folder = given.behaviour_seconds, given.report / stack.label
-    # Empty: unset, whatever .env says.
+    # An empty value overrides .env and counts as unset.
     unset = dict.fromkeys(["LOCUST_USERS", "LOCUST_USER_CLASSES", "LOCUST_PROCESSES", "LOCUST_OBJECTIVES"], "")
     own = {"LOCUST_HOST": stack.url, "LOCUST_REPORT": str(folder), "LOCUST_RUN_TIME": f"{seconds}s"}
     environ = given.environ | unset | own | {"LOCUST_SHAPE": "smoke"}

@@ -55,7 +55,7 @@ def read_wrk(text: str) -> Saturation:
     found = re.search(r"(\d+) requests in .*^Requests/sec: +([\d.]+)", text, re.MULTILINE | re.DOTALL)
     if not found:
         raise StackError(f"wrk printed no figures:\n{text}")
-    # The seconds from the rate: wrk rounds the time, 51 s to 0.85m.
+    # Compute the seconds from the rate, because wrk rounds the time (51 s to 0.85m).
     requests, rate = int(found[1]), float(found[2])
     return Saturation(requests, sum(map(int, failed)), requests / rate if rate else 0)
 
@@ -63,8 +63,8 @@ def read_wrk(text: str) -> Saturation:
 def at_rate(url: str, path: str, rate: float, seconds: int, slow: tuple[str, int] = ("", 0)) -> AtRate:
     """Send requests at the rate, beside a number of slow requests, and do not wait for earlier responses.
 
-    Each latency counts from the time at which the request was due. A generator that waits for a response before it
-    sends the next request misses the waiting time of the requests that it did not send (coordinated omission).
+    Each latency counts from the time at which the request was due. A generator that sends each request
+    only after the previous response would omit the time that later requests wait (coordinated omission).
     """
     responses, monitor, pool, client = Route(), Monitor(), Pool(MOST), new_client(url, MOST)
     slow_path, count = slow
