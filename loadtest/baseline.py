@@ -3,9 +3,9 @@
 A figure misses the baseline if it is worse than every recorded figure, by more than four times their spread and by more
 than 1 %. Rounding alone can cause 1 % (recorder.py).
 
-False alarms (simulated): with five runs, a figure of an unchanged site misses the baseline in 0.03 to 0.2 % of all
-cases, and in 0.7 % with lognormal noise. With three runs, it does so in 0.9 to 3 %. A smoke run has about twelve
-figures, and one of them misses a baseline of five runs in 0.4 to 2 %.
+The rates of false alarms are simulated. A figure of an unchanged site misses a baseline of five runs in 0.03 to 0.2 %
+of all cases, or in 0.7 % with lognormal noise. It misses a baseline of three runs in 0.9 to 3 %. A smoke run has about
+twelve figures, and one of them misses a baseline of five runs in 0.4 to 2 %.
 
 A route has figures only if it has 50 responses in each run, because a percentile of fewer responses is random.
 """

@@ -39,7 +39,7 @@ def check(response: ResponseContextManager, expected: Expected) -> str:
 
 
 def fault(response: ResponseContextManager, expected: Expected) -> str:
-    """Return what is wrong with the response, or an empty string."""
+    """Return the fault of the response, or an empty string."""
     if response.status_code != expected.status:
         reason = response.error if response.status_code == 0 and hasattr(response, "error") else response.status_code
         return f"expected {expected.status:d}; got {reason!r}"
@@ -56,7 +56,7 @@ def fault(response: ResponseContextManager, expected: Expected) -> str:
 
 
 def body_fault(text: str, expected: Expected) -> str:
-    """Return what is wrong with the body, or an empty string."""
+    """Return the fault of the body, or an empty string."""
     if expected.shows not in text:
         return f"{expected.shows!r} is not in the body: {text[:80]!r}"
     if not text.endswith(expected.ends):

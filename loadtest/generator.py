@@ -50,7 +50,7 @@ class Monitor:
         self.task.kill()
 
     def watch(self) -> None:
-        """Wake at fixed intervals, and count each wake-up by its lateness, also those that a freeze delayed."""
+        """Wake at fixed intervals, and count each wake-up by its lateness. A freeze delays several of them."""
         began, cpu, share = time.perf_counter(), time.process_time(), min(1, cpu_limit())
         due, window = began, Effort()
         while True:

@@ -34,7 +34,7 @@ def make(folder: Path, names: list[str]) -> None:
         if path.exists():
             raise FileExistsError(errno.EEXIST, f"it exists: remove {folder.name}/*.pem to create new files", path)
     folder.mkdir(exist_ok=True)
-    # Readable by all, whatever the umask, because nginx is user 101 in its container. The key is for development only.
+    # Readable by all with any umask, because nginx is user 101 in its container. The key is for development only.
     folder.chmod(0o755)
     for path, content in files.items():
         path.write_bytes(content)

@@ -22,9 +22,9 @@ from loadtest.compare.variants import Variant, VariantError
 
 
 def main() -> None:
-    """Start the stacks, measure them in turns, write the report, and remove the stacks whatever happens."""
+    """Start the stacks, measure them in turns, write the report, and always remove the stacks."""
     began = time.monotonic()
-    # Without this, SIGTERM would leave the stacks behind.
+    # Without this handler, SIGTERM would end the program before it removes the stacks.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if (load := os.getloadavg()[0]) > (cores := os.cpu_count() or 1):
         print(f"compare: the load average is {load:.0f} on {cores} cores: expect noise")

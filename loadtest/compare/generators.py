@@ -23,7 +23,7 @@ TIMEOUT = 30  # seconds for a response
 
 @dataclass(frozen=True)
 class Saturation:
-    """The result of a load that never leaves the server idle."""
+    """The result of a load at which the server is never idle."""
 
     requests: int
     failures: int

@@ -63,6 +63,6 @@ def number(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 def settings(example: str) -> set[str]:
-    """Return the settings that a variant may have: those of .env.example, except those that the comparison sets."""
+    """Return the settings that a variant may have: all in .env.example that the comparison itself does not set."""
     names = set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE))
     return {name for name in names if not name.startswith(("LOCUST_", "HTTP_"))} - {"RELEASE"}

@@ -96,7 +96,7 @@ def difference(a: float, b: float) -> float:
 
 @cache
 def left_out(rounds: int) -> int:
-    """Return the number of ratios that a 99 % interval leaves out at each end."""
+    """Return the number of ratios at each end that are outside the 99 % interval."""
     cases = [1]  # the number of cases in which 0, 1, 2 ... of the ratios are above 1
     for _ in range(rounds):
         cases = [
