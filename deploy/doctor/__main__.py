@@ -1,7 +1,7 @@
 """`make doctor`: check that this machine and the current settings can run the site, and say what to do if they cannot.
 
-It reads the settings as Compose resolves them from its files, .env and the environment. So it sees the changes of an
-overlay or a fork too.
+It reads the settings as Compose resolves them from its files, .env and the environment. They include the changes
+of an overlay or a fork.
 """
 
 import json

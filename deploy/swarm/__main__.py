@@ -1,7 +1,8 @@
 """`make swarm-deploy`: release the working tree on all nodes of a Docker Swarm (deploy/swarm/stack.yml).
 
 The engine places, replaces and watches the replicas, and rolls back. This command does the rest. It pushes the images
-and publishes the static files on every node before the rollout. Then it waits for the rollout and reports the result. DOCKER_HOST or a Docker context can select another engine, which must be a manager.
+and publishes the static files on every node before the rollout. Then it waits for the rollout and reports the result.
+DOCKER_HOST or a Docker context can select another engine, which must be a manager.
 """
 
 import os

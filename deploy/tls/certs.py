@@ -2,8 +2,8 @@
 
     python -m deploy.tls.certs localhost 127.0.0.1 ::1
 
-To trust the certificate, import certs/authority.pem into the browser. The authority's key is not stored, so it can sign
-no other certificate. In production an ACME client writes the same two files: docs/tls.md.
+To trust the certificate, import certs/authority.pem into the browser. The authority can sign no other certificate,
+because its key is not stored. In production an ACME client writes the same two files: docs/tls.md.
 """
 
 import errno

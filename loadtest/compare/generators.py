@@ -40,7 +40,7 @@ class AtRate:
 
 
 def saturate(url: str, path: str, seconds: int) -> Saturation:
-    """Send requests with wrk over CONNECTIONS connections, each as soon as the response to the one before arrives."""
+    """Send requests with wrk over CONNECTIONS connections, each when the previous response has arrived."""
     # --timeout is longer than nginx's own of 30 s, after which nginx answers 504.
     options = ["--threads", "2", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--timeout", "35s"]
     return read_wrk(run(["wrk", *options, url + path]))
