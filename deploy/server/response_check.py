@@ -14,7 +14,8 @@ NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 NO_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")  # RFC 9110, 5.5
 FIELD_SIZE = 8 * 1024  # bytes of one header; nginx has the same limit for requests (large_client_header_buffers)
 HEADERS_SIZE = 32 * 1024  # bytes of all headers
-# Only the server may send these (PEP 3333, Other HTTP Features; RFC 9110, 7.6.1). This module drops them, as gunicorn does.
+# Only the server may send these (PEP 3333, Other HTTP Features; RFC 9110, 7.6.1). This module drops
+# them, as gunicorn does.
 HOP_BY_HOP = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding"),
     "upgrade",

@@ -23,7 +23,7 @@ log = partial(print, "swarm:", flush=True)
 
 SECRETS = Path(".secrets")
 # The registry answered that it does not have the image. Other errors mean that it did not answer. Some registries send
-# the last one for an image that the user may not see; the push then reports that.
+# the last message for an image that the user may not read. The push then fails and names the reason.
 ABSENT = re.compile(r"manifest unknown|name unknown|: not found$|repository does not exist", re.MULTILINE)
 NGINX_SETTINGS = ("ALLOWED_HOSTS", "CLIENT_REQUESTS", "MAX_BODY_BYTES", "PROXY_PROTOCOL", "TRUSTED_PROXIES")
 

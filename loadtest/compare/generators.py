@@ -63,8 +63,8 @@ def read_wrk(text: str) -> Saturation:
 def at_rate(url: str, path: str, rate: float, seconds: int, slow: tuple[str, int] = ("", 0)) -> AtRate:
     """Send requests at the rate, beside a number of slow requests, and do not wait for earlier responses.
 
-    Each latency counts from the time at which the request was due. A generator that sends each request
-    only after the previous response would omit the time that later requests wait (coordinated omission).
+    Each latency counts from the time at which the request was due. A generator that sends each
+    request only after the previous response would omit the time that later requests wait (coordinated omission).
     """
     responses, monitor, pool, client = Route(), Monitor(), Pool(MOST), new_client(url, MOST)
     slow_path, count = slow
