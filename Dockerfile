@@ -15,7 +15,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/gunic
     pip --python /venv install --require-hashes --requirement /requirements.txt
 
 FROM build AS build-uwsgi
-# Otherwise uWSGI links libxml2 and OpenSSL if the build image has them; the final image may not.
+# Otherwise uWSGI links libxml2 and OpenSSL if the build image has them, and the final image may lack them.
 ENV UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false"
 RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/uwsgi.txt,target=/requirements.txt \
     pip --python /venv install --require-hashes --requirement /requirements.txt

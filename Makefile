@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
-# The command line and the environment come before .env.
+# The command line and the environment take precedence over .env.
 export BACKEND ?= $(shell sed -n "s/^BACKEND=['\"]*\([a-z]*\).*/\1/p" .env 2>/dev/null)
 
 .PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
@@ -33,7 +33,7 @@ releases: ## List the releases that you can roll back to, and the live one
 doctor: ## Check that this machine and the settings can run the site, and say how to fix faults
 	@exec $(PYTHON) -m deploy.doctor
 
-# TESTS selects a part, TESTS="tests/stack/test_tls.py -k renewed" for example.
+# TESTS selects a part, for example TESTS="tests/stack/test_tls.py -k renewed".
 TESTS ?= tests
 PYTEST = .venv/bin/pytest --numprocesses 3 --dist loadgroup $(if $(filter tests,$(TESTS)),--cov)
 test: .venv/test .venv/loadtest test-programs ## Run the tests of every change, on both backends (TESTS=tests/stack for a part)
@@ -51,7 +51,7 @@ test-programs: .venv/test
 test-unit: .venv/test ## Run only the tests in process
 	@.venv/bin/pytest tests/unit $(wildcard tests/app/unit tests/swarm/unit)
 
-# Without BACKEND on the command line or in the environment, the live backend stays, even if .env names another.
+# Without BACKEND on the command line or in the environment, the backend does not change, even if .env names another.
 swarm-deploy: ## Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
 	@exec env $(if $(filter file,$(origin BACKEND)),-u BACKEND) $(PYTHON) -m deploy.swarm
 
@@ -88,7 +88,7 @@ LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(R
   $(if $(WORKERS),LOCUST_PROCESSES=$(WORKERS)) $(if $(SCENARIO),LOCUST_USER_CLASSES="$(SCENARIO)") \
   $(if $(OBJECTIVES),LOCUST_OBJECTIVES=$(OBJECTIVES)) $(if $(REPORT),LOCUST_REPORT=$(REPORT)) \
   $(if $(ALLOW_CHANGE),LOCUST_ALLOW_CHANGE=$(ALLOW_CHANGE)) $(if $(SITE),LOCUST_HOST=$(SITE))
-# Many shells export HOST as the name of the machine: LOCUST_HOST comes before it, unless make's command line sets HOST.
+# Many shells export HOST as the machine's name. LOCUST_HOST therefore overrides HOST, unless make's command line sets HOST.
 SITE = $(if $(filter environment,$(origin HOST)),$(or $(LOCUST_HOST),$(HOST)),$(or $(HOST),$(LOCUST_HOST)))
 
 load: .venv/loadtest ## Load-test the running site and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=http://...)

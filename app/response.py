@@ -9,7 +9,7 @@ from app.page import render
 from app.request import prefers_html
 
 OK = HTTPStatus.OK
-# What an error page says. nginx's own error pages say the same (nginx/errors.conf).
+# The texts of error pages. nginx's error pages have the same texts (nginx/errors.conf).
 TITLES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",  # RFC 9110; Python's phrase is older before 3.13
     HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",

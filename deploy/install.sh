@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what make targets need from the system: venv, nginx, headers (to build uWSGI), apache (to build and run
-# mod_wsgi), or a command with the name of its Debian package. It uses apt if it is root or sudo needs no password;
-# otherwise it prints what to install.
+# Installs the Debian packages that make targets need. Arguments: venv, nginx, headers (to build uWSGI), apache (to build
+# and run mod_wsgi), or a command with the name of its Debian package. It uses apt if it is root or sudo needs no
+# password. Otherwise it prints the names of the packages.
 set -euo pipefail
 
 python=${PYTHON:-python3}

@@ -13,7 +13,7 @@ from loadtest.site import ENV_FILE
 
 
 def main() -> None:
-    """Run locust. Its own exit code 1, for example without workers, says nothing about the site: exit with 2."""
+    """Run locust. Exit with 2 for locust's own exit code 1, for example without workers: the run is invalid."""
     read_settings()
     process, has_verdict = os.getpid(), []
     locust.events.quit.add_listener(lambda **_: has_verdict.append(True))

@@ -1,11 +1,13 @@
 """`make load-baseline`: run the load test several times; later runs are held to the recorded figures.
 
-A figure misses the baseline if it is worse than the worst recorded one by more than four times the spread of the
-recorded ones, and by more than 1 %, which rounding alone can cause (recorder.py). A figure of an unchanged site misses
-a baseline of five runs by chance in 0.03 to 0.2 % of all cases, in 0.7 % if the noise is lognormal, and a baseline of
-three runs in 0.9 to 3 % (simulated). A smoke run has about twelve figures, and misses one by chance in 0.4 to 2 %.
+A figure misses the baseline if it is worse than every recorded figure, by more than four times their spread and by more
+than 1 %. Rounding alone can cause 1 % (recorder.py).
 
-A percentile of a few responses is chance: a route has figures if it has 50 responses in each run.
+The rates of false alarms are simulated. A figure of an unchanged site misses a baseline of five runs in 0.03 to 0.2 %
+of all cases, or in 0.7 % with lognormal noise. It misses a baseline of three runs in 0.9 to 3 %. A smoke run has about
+twelve figures, and one of them misses a baseline of five runs in 0.4 to 2 %.
+
+A route has figures only if it has 50 responses in each run, because a percentile of fewer responses is random.
 """
 
 import json
@@ -66,7 +68,7 @@ def limit(metric: str, values: list[float]) -> float:
 def rows(path: Path, now: Settings, recorded: Recorded) -> tuple[list[Row], str]:
     """Hold the run to the baseline; return no rows without one, and a note.
 
-    A breakpoint is not held to it: each ends at another load.
+    A breakpoint is not held to a baseline, because each one ends at a different load.
     """
     if not path.exists() or now["shape"] == "breakpoint":
         return [], ""
@@ -90,7 +92,7 @@ def main() -> None:
     if count < FEWEST:
         sys.exit(f"load-baseline: RUNS is {text!r}: it must be {FEWEST} or more, to show how much the figures vary")
     if os.environ.get("LOCUST_SHAPE") == "breakpoint":
-        sys.exit("load-baseline: SHAPE is breakpoint: choose another, because each breakpoint ends at another load")
+        sys.exit("load-baseline: SHAPE is breakpoint: choose another, because each breakpoint ends at a different load")
     runs = [measure(number, count) for number in range(1, count + 1)]
     figures = [{(each["subject"], each["metric"]): each["value"] for each in run["figures"]} for run in runs]
     common = [key for key in figures[0] if all(run.get(key) is not None for run in figures)]

@@ -14,12 +14,12 @@ REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,128}")
 
 @dataclass(frozen=True)
 class Expected:
-    """What a response must have; an empty field is not checked."""
+    """The expected properties of a response; an empty field is not checked."""
 
     status: HTTPStatus = HTTPStatus.OK
     type: str | tuple[str, ...] = ""  # the beginning of Content-Type, or several allowed ones
     shows: str = ""  # text in the body
-    ends: str = ""  # text at the end of the body: a stream that was cut lacks it
+    ends: str = ""  # text at the end of the body, which a cut stream lacks
     json: Callable[[Any], bool] | None = None  # a condition on the body's JSON
     filled: bool = False  # whether there must be a body
     header: str = ""  # the name of a header
@@ -39,7 +39,7 @@ def check(response: ResponseContextManager, expected: Expected) -> str:
 
 
 def fault(response: ResponseContextManager, expected: Expected) -> str:
-    """Return what is wrong with the response, or an empty string."""
+    """Return the fault of the response, or an empty string."""
     if response.status_code != expected.status:
         reason = response.error if response.status_code == 0 and hasattr(response, "error") else response.status_code
         return f"expected {expected.status:d}; got {reason!r}"
@@ -56,7 +56,7 @@ def fault(response: ResponseContextManager, expected: Expected) -> str:
 
 
 def body_fault(text: str, expected: Expected) -> str:
-    """Return what is wrong with the body, or an empty string."""
+    """Return the fault of the body, or an empty string."""
     if expected.shows not in text:
         return f"{expected.shows!r} is not in the body: {text[:80]!r}"
     if not text.endswith(expected.ends):

@@ -1,6 +1,6 @@
 """The health of the load generator: CPU and lateness of its event loop, in each of its processes.
 
-A generator that lacks CPU runs its event loop late, and measures every response time too long by that lateness.
+If a generator lacks CPU, its event loop runs late, and each response time is too long by the lateness.
 """
 
 import time
@@ -19,7 +19,7 @@ WINDOW = 5  # seconds: the mean of a whole run would hide a busy part
 
 @dataclass
 class Effort:
-    """What one process has used since it started."""
+    """The CPU and the lateness of one process since its start."""
 
     seconds: float = 0
     cpu: float = 0  # seconds of the CPU that it may use: with half a core, twice the seconds used
@@ -27,7 +27,7 @@ class Effort:
     busy: Counter[float] = field(default_factory=Counter)  # windows by percent of CPU
 
     def since(self, earlier: "Effort") -> "Effort":
-        """Return what the process has used after `earlier`."""
+        """Return the effort after `earlier`."""
         late, busy = self.late - earlier.late, self.busy - earlier.busy
         return Effort(self.seconds - earlier.seconds, self.cpu - earlier.cpu, late, busy)
 
@@ -50,7 +50,7 @@ class Monitor:
         self.task.kill()
 
     def watch(self) -> None:
-        """Wake at fixed intervals; count each wake-up by its lateness, those missed in one freeze too."""
+        """Wake at fixed intervals, and count each wake-up by its lateness. A freeze delays several of them."""
         began, cpu, share = time.perf_counter(), time.process_time(), min(1, cpu_limit())
         due, window = began, Effort()
         while True:

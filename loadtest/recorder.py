@@ -56,7 +56,7 @@ class Recorder:
             assert runner  # noqa: S101
             self.peak = max(self.peak, runner.user_count)
             if runner.state in (STATE_SPAWNING, STATE_RUNNING):
-                self.find_lost_workers()  # not while the run stops: then all workers leave
+                self.find_lost_workers()  # not while the run stops, because then all workers disconnect
             now = Recorded(time.perf_counter() - self.began, {"": route(self.environment.stats.total)})
             self.show(now, now.since(past[0]), runner.user_count)
             past.append(now)

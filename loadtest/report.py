@@ -89,7 +89,7 @@ class Outcome:
 
     @property
     def site(self) -> str:
-        """Return what was measured, where, when, and for how long."""
+        """Return the version, the address, the start and the duration, in a sentence."""
         about = self.measured
         size = f"{about['workers']} workers of {about['threads']} threads"
         when = f"from {about['started']} for {about['seconds']:.0f} s"

@@ -188,7 +188,7 @@ def prepare(environment: Environment, **_: object) -> None:
 
 
 def find_site(environment: Environment) -> None:
-    """Set the host to the site's address. Without a site raise SiteError; the web page starts all the same."""
+    """Set the host to the site's address. Without a site, raise SiteError, except for the web page."""
     given = options(environment)
     try:
         given.host = site.find(given.host)

@@ -1,6 +1,6 @@
 """The requests of each user class. To test your own route, add a line to PAGES or CALLS.
 
-Each request to a path with `{name}` replaces it by one of VALUES; the statistics count them under that path.
+In a path, one of VALUES replaces `{name}`. The statistics count these requests under the path with `{name}`.
 """
 
 from http import HTTPStatus

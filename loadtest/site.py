@@ -19,11 +19,11 @@ from dotenv import dotenv_values
 ENV_FILE = Path(__file__).parents[1] / ".env"
 WAIT = 5  # seconds for the site to answer
 TIMEOUT = 5  # seconds for one response
-SAMPLES = 8  # reads of /version at the start and at the end: behind a load balancer each may be another instance's
+SAMPLES = 8  # reads of /version at the start and at the end: a load balancer may select another instance for each
 UNKNOWN = "unknown"
 HTTP, HTTPS = 8080, 8443  # nginx's ports in its container
 
-# As locust's own client: no certificate is verified, and no proxy from the environment is used.
+# As in locust's own client, verify no certificate, and use no proxy from the environment.
 CONTEXT = ssl._create_unverified_context()  # noqa: S323, SLF001
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=CONTEXT))
 
@@ -34,7 +34,7 @@ class SiteError(RuntimeError):
 
 @dataclass(frozen=True)
 class Version:
-    """What /version reports; unknown for a site that is not made from this template."""
+    """The report of /version; unknown for a site that is not made from this template."""
 
     backend: str = UNKNOWN
     release: str = UNKNOWN
@@ -97,7 +97,7 @@ class Watch:
 
 
 def find(address: str | None) -> str:
-    """Return the address, or where the running site is, once it answers HTTP; raise SiteError after WAIT seconds."""
+    """Wait until the site answers HTTP, and return its address; raise SiteError after WAIT seconds."""
     if address and not address.startswith(("http://", "https://")):
         raise SiteError(f"LOCUST_HOST (make: HOST) is {address!r}: it must begin with http:// or https://")
     candidates = [address.rstrip("/")] if address else addresses()
@@ -124,7 +124,7 @@ def no_site(address: str, reason: Exception) -> SiteError:
 
 
 def addresses() -> list[str]:
-    """Return where the site can be: LOCUST_SITE in a container, the ports of the running nginx, or HTTP_PORT."""
+    """Return the possible addresses: LOCUST_SITE in a container, the ports of the running nginx, or HTTP_PORT."""
     if inside := os.environ.get("LOCUST_SITE"):
         return inside.split()
     port = os.environ.get("HTTP_PORT")
@@ -163,7 +163,7 @@ def get(url: str) -> tuple[int, bytes]:
 
 
 def read_version(address: str) -> tuple[Version, str] | None:
-    """Return what the site reports, and its instance; None if it cannot answer at the moment."""
+    """Return the version and the instance that the site reports; None if it cannot answer at the moment."""
     try:
         status, body = get(f"{address}/version")
     except (OSError, ValueError, http.client.HTTPException):

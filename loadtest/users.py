@@ -30,7 +30,7 @@ def send(user: FastHttpUser, method: str, path: str, expected: Expected, **given
     try:
         with user.client.request(method, path, catch_response=True, **given) as response:
             return check(response, expected)
-    except gevent.GreenletExit:  # locust stops the user; a request that is late has failed
+    except gevent.GreenletExit:  # locust stops the user; count a request that is too late as failed
         if (waited := time.perf_counter() - began) >= TIMEOUT:
             user.environment.events.request.fire(
                 request_type=method,

@@ -33,7 +33,7 @@ settings() {
   echo "# Written by control.sh from the settings."
   echo "client_max_body_size $max_body_bytes;"
 
-  # nginx trusts the address in X-Forwarded-For. With the PROXY protocol it trusts no header, because clients send those.
+  # nginx trusts the address in X-Forwarded-For. With the PROXY protocol it trusts no header, because clients can set them.
   for proxy in $proxies; do echo "set_real_ip_from $proxy;"; done
   if [ "$proxy_protocol" = on ]; then echo "real_ip_header proxy_protocol;"; else echo "real_ip_header X-Forwarded-For;"; fi
   echo "real_ip_recursive on;"
@@ -64,7 +64,7 @@ settings() {
   if [ "$tls" = on ]; then echo "include redirect.conf;"; fi
 }
 
-# Check the settings, and write the configuration to the folder $1 of the prefix: these files, and those made from settings.
+# Check the settings, and write the configuration to the folder $1 of the prefix: these files, and files made from settings.
 configure() {
   max_body_bytes=${MAX_BODY_BYTES:-1048576}
   check MAX_BODY_BYTES "$max_body_bytes" '[1-9][0-9]{0,9}' "a whole number of bytes"
@@ -88,7 +88,7 @@ configure() {
     check TRUSTED_PROXIES "$proxy" "$ADDRESS" "addresses or networks such as 10.0.0.0/8, with commas between them"
   done
   if [ "$proxy_protocol" = on ] && [ -z "$proxies" ]; then
-    refuse TRUSTED_PROXIES "" "the address of the proxy whose PROXY protocol is believed, where PROXY_PROTOCOL is on"
+    refuse TRUSTED_PROXIES "" "the address of the proxy that sends the PROXY protocol, because PROXY_PROTOCOL is on"
   fi
 
   mkdir -p "$prefix/$1" "$prefix/buffers"
@@ -100,13 +100,13 @@ configure() {
   options=
   if [ "$proxy_protocol" = on ]; then options=" proxy_protocol"; fi
   if [ "$tls" = off ]; then
-    # As tcp_notsent_lowat in docker-compose.yml, which is a setting of the kernel and would need root here.
+    # For the same reason as tcp_notsent_lowat in docker-compose.yml, which needs root here.
     [ "$prefix" = "$PREFIX" ] || options="$options sndbuf=64k"
     echo "listen ${NGINX_LISTEN:-8080}$options;" >"$prefix/$1/listen.conf"
   else
     printf 'listen 8443 ssl%s;\ninclude tls.conf;\n' "$options" >"$prefix/$1/listen.conf"
     echo "listen 8080$options;" >"$prefix/$1/redirect-listen.conf"
-    [ -e "$prefix/certs/fullchain.pem" ] || echo "nginx: there is no certs/fullchain.pem yet: only HTTP is answered, until a reload finds it" >&2
+    [ -e "$prefix/certs/fullchain.pem" ] || echo "nginx: certs/fullchain.pem does not exist: nginx serves HTTP only. Create it, then reload nginx" >&2
   fi
 }
 
@@ -115,7 +115,7 @@ reload() {
   rm -rf next before
   if ! configure next || ! nginx -t -q -p "$PREFIX/" -c next/nginx.conf -e stderr; then
     rm -rf next
-    echo "nginx: refused; what runs is unchanged, but could not be started again: correct what is named above" >&2
+    echo "nginx: the reload was refused. The running configuration is unchanged, but nginx cannot restart: correct the error above" >&2
     exit 1
   fi
   mv conf before

@@ -89,10 +89,10 @@ def download(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
 
 
 def download_by_nginx(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Have nginx send the file, so that no thread waits for a slow client.
+    """Return a header that makes nginx send the file, so that no thread waits for a slow client.
 
-    nginx sees UPLOADS as its folder `private`: mount one volume as UPLOADS in the app and, read-only, as
-    /run/nginx/private in nginx; for `make local`, link .local/PORT/private to UPLOADS.
+    Mount one volume as UPLOADS in the app's container and, read-only, as /run/nginx/private in nginx's. For `make
+    local`, make .local/PORT/private a symlink to UPLOADS.
     """
     _, arguments = environ["wsgiorg.routing_args"]
     name = arguments["name"]

@@ -14,8 +14,8 @@ from recipes import serve
 
 flask = Flask(__name__)
 flask.config.update(
-    # Otherwise Flask answers 500 itself, without the `errors` middleware. errorhandler(500) is then not called; an
-    # errorhandler for the exception's class is.
+    # Otherwise Flask answers 500 itself, without the `errors` middleware. Flask then does not call
+    # errorhandler(500), but still calls an errorhandler for the exception's class.
     PROPAGATE_EXCEPTIONS=True,
     # Otherwise the browser sends Flask's cookie to the whole site.
     SESSION_COOKIE_PATH="/flask",

@@ -9,22 +9,22 @@ const TIMES = 20;
 
 async function ask() {
   if (button.ariaDisabled === "true") return;
-  button.ariaDisabled = "true"; // not disabled: that would take the keyboard's focus away
+  button.ariaDisabled = "true"; // not disabled, because a disabled button loses the keyboard focus
   const answers = new Map();
   const started = performance.now();
   try {
     for (let time = 0; time < TIMES; time += 1) {
       const response = await fetch("/version", { cache: "no-store" });
-      if (!response.ok) throw new Error(`the answer was ${response.status}`);
+      if (!response.ok) throw new Error(`the status was ${response.status}`);
       const { backend, release, worker } = await response.json();
       const who = [backend, release, worker].join("\n");
       answers.set(who, (answers.get(who) ?? 0) + 1);
     }
     section.querySelector("table").hidden = false;
     rows.replaceChildren(...[...answers].sort().map(([who, count]) => row([...who.split("\n"), count])));
-    status.textContent = `${TIMES} answers, ${((performance.now() - started) / TIMES).toFixed(1)} ms each.`;
+    status.textContent = `${TIMES} responses, ${((performance.now() - started) / TIMES).toFixed(1)} ms each.`;
   } catch (error) {
-    status.textContent = `No answer: ${error.message}.`;
+    status.textContent = `No response: ${error.message}.`;
   } finally {
     button.ariaDisabled = "false";
   }

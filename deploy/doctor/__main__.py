@@ -1,7 +1,7 @@
 """`make doctor`: check that this machine and the current settings can run the site, and say what to do if they cannot.
 
-It reads the settings as Compose resolves them from its files, .env and the environment. So it sees the changes of an
-overlay or a fork too.
+It reads the settings as Compose resolves them from its files, .env and the environment. They include the changes
+of an overlay or a fork.
 """
 
 import json
@@ -35,7 +35,7 @@ def main() -> None:
 
 def findings() -> Iterator[Finding]:
     """Yield the findings, each after the ones it depends on; raise DeployError if no engine responds."""
-    # Not `--format json`, which an old client prints as it stands: then the version check below would not be reached.
+    # Not `--format json`: an old client prints that text itself, and the version check below would not run.
     info: dict[str, Any] = json.loads(docker("info", "--format", "{{json .}}"))
     now = datetime.now(UTC)
     if errors := info.get("ServerErrors"):

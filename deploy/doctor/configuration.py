@@ -35,7 +35,7 @@ def nginx(root: Path = Path()) -> Iterator[tuple[str, float]]:
     text = "".join((root / "nginx" / name).read_text() for name in ("nginx.conf", "site.conf"))
     for name, value in re.findall(r"^ *(\w+) (?:[^;\n]* )?((?:\d+(?:ms|[smhkgKMG])?)+);", text, re.MULTILINE):
         yield f"nginx {name}", size(value) if name.endswith(("size", "buffers")) else seconds(value)
-        if name == "worker_connections":  # each connection may need a second file: the one it sends, or a body's
+        if name == "worker_connections":  # a connection may need a second file: one that nginx sends, or a request body
             yield "twice nginx worker_connections", 2 * int(value)
     for count, buffer in re.findall(r"^ *large_client_header_buffers (\d+) (\w+);", text, re.MULTILINE):
         yield "largest request header", int(count) * size(buffer)
@@ -63,7 +63,7 @@ def servers() -> Iterator[tuple[str, float]]:
     """Yield the numbers in gunicorn's and uWSGI's configuration."""
     for name, value in gunicorn().items():
         if type(value) is int:
-            # gunicorn does not count the line's end, nginx does.
+            # nginx counts the line's end, gunicorn does not.
             counted = value + 2 if name == "limit_request_line" else value
             yield f"gunicorn {name}", inf if name in UNLIMITED_AT_0 and not value else counted
     for name, value in uwsgi().items():

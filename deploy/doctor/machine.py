@@ -32,7 +32,7 @@ class Finding:
 
     @property
     def is_ok(self) -> bool:
-        """Tell whether the check passed."""
+        """Return whether the check passed."""
         return not self.remedy
 
 
@@ -131,7 +131,7 @@ def port_error(address: str, port: int, *, is_rootless: bool) -> str:
 
 
 def is_listening(address: str, port: int) -> bool:
-    """Tell whether a process accepts connections on the port."""
+    """Return whether a process accepts connections on the port."""
     try:
         socket.create_connection((address, port), 1).close()
     except OSError:

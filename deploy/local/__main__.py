@@ -22,7 +22,7 @@ PRODUCTION = "deploy.server.launch"
 def main(launcher: str = PRODUCTION) -> None:
     """Replace this process by supervisord, which runs nginx and `launcher`; exit with one sentence if it cannot."""
     os.chdir(ROOT)
-    # The environment comes before .env, as it does for Compose.
+    # The environment takes precedence over .env, as for Compose.
     os.environ.update({key: value or "" for key, value in dotenv_values(".env").items() if key not in os.environ})
     os.environ["PATH"] = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
     try:

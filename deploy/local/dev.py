@@ -1,6 +1,6 @@
 """`make dev`: `make local` with reloading after an edit, and with tracebacks in the browser.
 
-The app's image does not contain this folder, so production can have neither.
+The app's image does not contain this folder, so production has neither.
 """
 
 import os

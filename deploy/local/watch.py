@@ -1,4 +1,4 @@
-"""Checks the app of `make local`, as the health check of its container would; supervisord has none.
+"""Checks the app of `make local`, because supervisord has no health checks.
 
     python -m deploy.local.watch URL [announce]     with `announce`: only print the address when the site answers
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def answers(url: str) -> bool:
-    """Tell whether the app answers through nginx; 421 with ALLOWED_HOSTS is an answer."""
+    """Return whether the app answers through nginx. 421 with ALLOWED_HOSTS is an answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         opener.open(f"{url}/readyz", timeout=live.ANSWER_SECONDS).close()  # not in the access log

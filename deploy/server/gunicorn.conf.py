@@ -3,10 +3,11 @@
 https://gunicorn.org/reference/settings/
 """
 
-# Threads, so that a slow request does not hold a whole process. No other worker class has them without patching.
+# Threads, so that a slow request does not hold a whole process. Other worker classes with concurrency patch the
+# standard library.
 worker_class = "gthread"
 
-# gunicorn kills a worker whose main thread is silent for so many seconds. It does not bound a request: nginx does.
+# gunicorn kills a worker whose main thread is silent for this many seconds. nginx limits the time of a request.
 timeout = 30
 # Seconds for requests in flight to end after SIGTERM. Equal to nginx's proxy_read_timeout; Compose waits longer.
 graceful_timeout = 30
@@ -16,17 +17,18 @@ keepalive = 0
 # At most 256 connections wait for a worker. nginx answers 503 to the next one at once.
 backlog = 256
 
-# Replace a worker after so many requests, against memory leaks. The random share keeps workers from restarting at once.
+# Replace a worker after this many requests, against memory leaks. The random part prevents simultaneous restarts.
 max_requests = 50000
 max_requests_jitter = 50000
 
-# nginx limits both (large_client_header_buffers). Over HTTP/2 it counts compressed bytes, which can be 8/5 as many.
+# nginx limits both (large_client_header_buffers). Over HTTP/2 nginx counts compressed bytes: gunicorn can
+# get 8/5 as many.
 limit_request_line = 0
 limit_request_field_size = 16384
 # As many as fit into nginx's buffers. At gunicorn's default of 100 the client would get 431 from one backend only.
 limit_request_fields = 1000
 
-# Workers report in a file there. On a disk, writing it can stall the worker.
+# Each worker updates a file there as a heartbeat. On a disk, the update can block the worker.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 
 # The control socket would be a file under $HOME, which a read-only container cannot write.

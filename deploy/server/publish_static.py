@@ -3,8 +3,8 @@
     python -m deploy.server.publish_static           publish every file
     python -m deploy.server.publish_static --ahead   publish only fingerprinted files, before the release is live
 
-So a page of an earlier release still finds its files during a deploy, and for 30 days after it. Before it copies, it
-checks the settings and imports the application: a release that cannot start changes nothing.
+So a page of an earlier release still finds its files during a deploy, and for 30 days after it. The service first
+checks the settings and imports the application, so that a release that cannot start changes nothing.
 """
 
 import json

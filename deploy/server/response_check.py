@@ -1,7 +1,7 @@
-"""Checks a response as PEP 3333 and HTTP want it, once and for both servers: gunicorn checks some of it, uWSGI nothing.
+"""Check that a response follows PEP 3333 and HTTP, on both servers: gunicorn checks some of this, uWSGI nothing.
 
-A line break in a header's value would let a client write headers of its own; a response that nginx cannot take would be
-a 503 that no log explains. Here each is a TypeError or a ValueError, and so a 500 and a traceback.
+Without these checks, a line break in a header's value would let a client add headers. A response that nginx refuses
+would be a 503 without a reason in the log. Here each fault raises TypeError or ValueError: a 500 and a traceback.
 """
 
 import re
@@ -9,12 +9,13 @@ from collections.abc import Iterable
 
 from app.headers import Headers
 
-STATUS = re.compile(r"[2-9][0-9][0-9]( [\t\x20-\x7e\x80-\xff]*)?")  # RFC 9112, 4; 1xx would not be the response yet
+STATUS = re.compile(r"[2-9][0-9][0-9]( [\t\x20-\x7e\x80-\xff]*)?")  # RFC 9112, 4; 1xx is not a final response
 NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 NO_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")  # RFC 9110, 5.5
-FIELD_SIZE = 8 * 1024  # bytes of one header; nginx takes as much from a client (large_client_header_buffers)
-HEADERS_SIZE = 32 * 1024  # bytes of all of them
-# They are the server's to send (PEP 3333, Other HTTP Features; RFC 9110, 7.6.1): gunicorn drops them, so both do.
+FIELD_SIZE = 8 * 1024  # bytes of one header; nginx has the same limit for requests (large_client_header_buffers)
+HEADERS_SIZE = 32 * 1024  # bytes of all headers
+# Only the server may send these (PEP 3333, Other HTTP Features; RFC 9110, 7.6.1). This module drops
+# them, as gunicorn does.
 HOP_BY_HOP = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers", "transfer-encoding"),
     "upgrade",
@@ -22,7 +23,7 @@ HOP_BY_HOP = {
 
 
 def checked(status: object, headers: Iterable[tuple[object, object]]) -> tuple[Headers, dict[str, str]]:
-    """Return the headers to send, and by lower-case name; raise TypeError or ValueError for what cannot be sent."""
+    """Return the headers to send, and a dict by lower-case name; raise TypeError or ValueError for a fault."""
     if not isinstance(status, str) or not STATUS.fullmatch(status):
         raise ValueError(f"the status is {status!r}: it must be text such as '404 Not Found'")
     by_name: dict[str, str] = {}
@@ -32,11 +33,11 @@ def checked(status: object, headers: Iterable[tuple[object, object]]) -> tuple[H
         if not (isinstance(name, str) and isinstance(value, str)):
             raise TypeError(f"the header {name!r} is {value!r}: both must be str")
         if not NAME.fullmatch(name):
-            raise ValueError(f"a header is named {name!r}: a name has no spaces, line breaks or colons")
+            raise ValueError(f"a header is named {name!r}: it must not contain spaces, line breaks or colons")
         if not (value.isascii() and value.isprintable()) and NO_VALUE.search(value):
-            raise ValueError(f"the header {name!r} is {value!r}: a value has no line breaks, and only latin-1 text")
+            raise ValueError(f"the header {name!r} is {value!r}: it must be latin-1 text without line breaks")
         if len(name) + len(value) > FIELD_SIZE:
-            raise ValueError(f"the header {name!r} has {len(value)} bytes: a header has {FIELD_SIZE} at most")
+            raise ValueError(f"the header {name!r} has {len(value)} bytes: at most {FIELD_SIZE} with its name")
         size += len(name) + len(value) + 4
         lower = name.lower()
         if lower == "content-length" and not (value.isascii() and value.isdecimal() and lower not in by_name):
@@ -44,7 +45,7 @@ def checked(status: object, headers: Iterable[tuple[object, object]]) -> tuple[H
         by_name[lower] = value
         sent.append((name, value))
     if size > HEADERS_SIZE:
-        raise ValueError(f"the headers have {size} bytes: {HEADERS_SIZE} at most can be sent")
+        raise ValueError(f"the headers have {size} bytes: they may have at most {HEADERS_SIZE}")
     if not HOP_BY_HOP.isdisjoint(by_name):
         sent = [header for header in sent if header[0].lower() not in HOP_BY_HOP]
     return sent, by_name

@@ -1,15 +1,15 @@
-"""The callable that the servers run: the application, on the server that PEP 3333 describes.
+"""The callable that the servers run. It makes both servers follow PEP 3333 for the application.
 
-Neither gunicorn nor uWSGI is quite that server, and they differ. Here both do what an application may rely on:
+gunicorn and uWSGI both deviate from PEP 3333, in different ways. Behind this callable they behave alike:
 
-- The client's address, scheme and host are those that nginx names (proxied.py).
-- wsgi.input is a file that ends with the request body, and a handler need not read it (request_body.py).
-- A response that cannot be sent is a 500 and a traceback (response_check.py). So is any exception: SystemExit and
-  KeyboardInterrupt would otherwise end a worker, or all of gunicorn.
-- The server's start_response is called once, with the first byte. Until then a handler may call its own again with
-  exc_info (PEP 3333, The start_response() Callable); uWSGI 2.0 would send the new headers and lose the body.
-- A body of unknown length is sent in chunks, so that nginx can tell a cut response from a complete one. gunicorn makes
-  the chunks itself; for uWSGI they are made here.
+- The client's address, scheme and host come from nginx's headers (proxied.py).
+- wsgi.input is a file that ends with the request body. A handler need not read it (request_body.py).
+- A faulty response becomes a 500 and a traceback (response_check.py). So does any exception. Otherwise SystemExit and
+  KeyboardInterrupt would end a worker, or all of gunicorn.
+- The server's start_response is called once, with the first byte. Until then a handler may call start_response again
+  with exc_info (PEP 3333, The start_response() Callable). uWSGI 2.0 would send the new headers and lose the body.
+- A body of unknown length is sent in chunks, so that nginx detects a cut response. gunicorn makes the chunks itself.
+  For uWSGI this callable makes them.
 """
 
 import sys
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from _typeshed import OptExcInfo
 
 BODILESS = ("204", "304")  # statuses of responses without a body (RFC 9110, 15.3.5 and 15.4.5)
-# nginx passes these on chunk by chunk. It collects any other type, so that a slow client does not hold a thread.
+# nginx streams these types. It buffers other types, so that a slow client does not hold a thread.
 STREAMED = ("text/html", "text/event-stream", "application/x-ndjson")
 
 
@@ -59,7 +59,7 @@ class Exchange:
         self.server_write: Callable[[bytes], object] | None = None  # set when the response has begun
 
     def start(self, status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
-        """Take the status and the headers, or with exc_info others in their place; return write()."""
+        """Store the status and the headers, and return write(). With exc_info, replace the stored ones."""
         if exc_info:
             if self.server_write and exc_info[1]:
                 raise exc_info[1]
@@ -71,7 +71,7 @@ class Exchange:
         return self.write
 
     def begin(self, length: int | None = None) -> Callable[[bytes], object]:
-        """Begin the response at the server, and return its write(); `length` is that of the body in bytes, if known."""
+        """Begin the response at the server, and return its write(); `length` is the body's, in bytes, if known."""
         if not self.status:
             raise AssertionError("start_response was not called")
         headers = [*self.headers, release_header()]
@@ -89,7 +89,7 @@ class Exchange:
         return self.server_write
 
     def begin_early(self) -> Callable[[bytes], object]:
-        """Begin the response of a handler that goes on, and may still read the request body."""
+        """Begin the response of a handler that has not ended and may still read the request body."""
         if self.request_body:
             self.request_body.keep()
         return self.begin()
@@ -116,8 +116,8 @@ class Exchange:
         return body if self.has_body else []
 
     def pieces(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield what is to be sent of a body that the handler makes chunk by chunk."""
-        if isinstance(body, str | bytes):  # an iterable of something else
+        """Yield the bytes to send for a body that the handler yields chunk by chunk."""
+        if isinstance(body, str | bytes):  # iterable, but its items are not bytes
             check_chunk(body)
             raise TypeError("the handler returned bytes: it must return an iterable of bytes, such as [body]")
         for chunk in body:
@@ -134,7 +134,7 @@ class Exchange:
             yield b"0\r\n\r\n"
 
     def guarded(self, body: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the pieces of the body; where making one fails, yield an error page or cut the response."""
+        """Yield the pieces of the body; if the body raises, yield an error page or cut the response."""
         pieces = self.pieces(body)
         while True:
             try:
@@ -147,7 +147,7 @@ class Exchange:
             yield piece
 
     def fail(self) -> Iterable[bytes]:
-        """Answer 500 for the exception being handled and log it; where the response has begun, cut it."""
+        """Answer 500 for the exception being handled and log it; if the response has begun, cut it."""
         try:
             return self.complete(errors.fail(self.environ, self.start))
         except BaseException:  # noqa: BLE001 (the response has begun, or the error page itself fails)
@@ -156,8 +156,8 @@ class Exchange:
                 self.start("500 Internal Server Error", [("Content-Type", "text/plain")], sys.exc_info())
                 return self.complete([b"Internal Server Error\n"])
         if self.makes_chunks:
-            return []  # uWSGI closes the connection, and nginx misses the rest: the last chunk, or bytes of a length
-        raise ConnectionResetError(ECONNRESET, "the response is cut")  # gunicorn closes it, and does not log this
+            return []  # uWSGI closes the connection, and nginx detects that the end of the body is missing
+        raise ConnectionResetError(ECONNRESET, "the response is cut")  # gunicorn closes the connection without a log
 
 
 class Body(Wrapped):
@@ -168,7 +168,7 @@ class Body(Wrapped):
         self.environ = exchange.environ
 
     def close(self) -> None:
-        """Close the application's body; the response is sent, so an exception is only logged."""
+        """Close the application's body. Only log an exception, because the response is already sent."""
         try:
             super().close()
         except BaseException:  # noqa: BLE001 (as above)
@@ -176,7 +176,7 @@ class Body(Wrapped):
 
 
 def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplication:
-    """Return `handler` for a server, which does not make chunks itself where `makes_chunks` is true."""
+    """Return `handler` as the server's callable; `makes_chunks`: make the chunks, because the server does not."""
 
     def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         exchange = Exchange(environ, start_response, makes_chunks=makes_chunks)
@@ -190,7 +190,7 @@ def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplic
             if exchange.request_body:
                 exchange.request_body.discard()
             exchange.begin()
-            return body  # that very object: a server sends its own file fast
+            return body  # the same object: a server sends its own file_wrapper fast
         return Body(exchange, body)
 
     return served
@@ -198,12 +198,12 @@ def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplic
 
 @cache
 def release_header() -> tuple[str, str]:
-    """Return the header that tells nginx's access log the release; clients do not get it."""
+    """Return the header with the release for nginx's access log. nginx removes it from the response."""
     return "X-Release", f"{settings().release}-{settings().backend}"
 
 
 def frame(chunk: bytes) -> bytes:
-    """Return one chunk as it is sent (RFC 9112, 7.1)."""
+    """Return the chunk in the chunked transfer coding (RFC 9112, 7.1)."""
     return b"%x\r\n%s\r\n" % (len(chunk), chunk)
 
 

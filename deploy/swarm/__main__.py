@@ -1,8 +1,8 @@
 """`make swarm-deploy`: release the working tree on all nodes of a Docker Swarm (deploy/swarm/stack.yml).
 
 The engine places, replaces and watches the replicas, and rolls back. This command does the rest. It pushes the images
-before the nodes pull them, publishes the static files on every node before a page names them, waits for the rollout,
-and reports its result. DOCKER_HOST or a Docker context can select another engine, which must be a manager.
+and publishes the static files on every node before the rollout. Then it waits for the rollout and reports the result.
+DOCKER_HOST or a Docker context can select another engine, which must be a manager.
 """
 
 import os
@@ -23,7 +23,7 @@ log = partial(print, "swarm:", flush=True)
 
 SECRETS = Path(".secrets")
 # The registry answered that it does not have the image. Other errors mean that it did not answer. Some registries send
-# the last one for an image that the user may not see; the push then reports that.
+# the last message for an image that the user may not read. The push then fails and names the reason.
 ABSENT = re.compile(r"manifest unknown|name unknown|: not found$|repository does not exist", re.MULTILINE)
 NGINX_SETTINGS = ("ALLOWED_HOSTS", "CLIENT_REQUESTS", "MAX_BODY_BYTES", "PROXY_PROTOCOL", "TRUSTED_PROXIES")
 
@@ -117,7 +117,7 @@ def settings_of(live: dict[str, Any]) -> dict[str, str]:
 
 
 def is_in_registry(image: str) -> bool:
-    """Pull the image, and tell whether the registry has it; raise DeployError if the registry does not answer."""
+    """Pull the image, and return whether the registry has it; raise DeployError if the registry does not answer."""
     try:
         docker("pull", "--quiet", image)
     except DeployError as error:

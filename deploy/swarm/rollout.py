@@ -59,7 +59,7 @@ def wait_for_update(name: str) -> None:
 
 
 def is_within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
-    """Tell whether a task was made from this template, to which the engine adds defaults."""
+    """Return whether a task was made from this template, to which the engine adds defaults."""
     return all(
         is_within(cast("dict[str, Any]", value), whole.get(key, {}))
         if isinstance(value, dict)

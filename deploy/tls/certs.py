@@ -2,8 +2,8 @@
 
     python -m deploy.tls.certs localhost 127.0.0.1 ::1
 
-To trust the certificate, import certs/authority.pem into the browser. The authority's key is not stored, so it can sign
-no other certificate. In production an ACME client writes the same two files: docs/tls.md.
+To trust the certificate, import certs/authority.pem into the browser. The authority can sign no other certificate,
+because its key is not stored. In production an ACME client writes the same two files: docs/tls.md.
 """
 
 import errno
@@ -34,7 +34,7 @@ def make(folder: Path, names: list[str]) -> None:
         if path.exists():
             raise FileExistsError(errno.EEXIST, f"it exists: remove {folder.name}/*.pem to create new files", path)
     folder.mkdir(exist_ok=True)
-    # Readable by all, whatever the umask, because nginx is user 101 in its container. The key is for development only.
+    # Readable by all with any umask, because nginx is user 101 in its container. The key is for development only.
     folder.chmod(0o755)
     for path, content in files.items():
         path.write_bytes(content)

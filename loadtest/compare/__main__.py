@@ -22,9 +22,9 @@ from loadtest.compare.variants import Variant, VariantError
 
 
 def main() -> None:
-    """Start the stacks, measure them in turns, write the report, and remove the stacks whatever happens."""
+    """Start the stacks, measure them in turns, write the report, and always remove the stacks."""
     began = time.monotonic()
-    # Without this, SIGTERM would leave the stacks behind.
+    # Without this handler, SIGTERM would end the program before it removes the stacks.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if (load := os.getloadavg()[0]) > (cores := os.cpu_count() or 1):
         print(f"compare: the load average is {load:.0f} on {cores} cores: expect noise")
@@ -120,7 +120,7 @@ def measure(stacks: dict[str, Stack], plan: Plan) -> list[Result]:
 def behave(stack: Stack, given: Options) -> dict[str, Any]:
     """Run locust, which checks every response; return the verdict and the numbers of requests and failures."""
     seconds, folder = given.behaviour_seconds, given.report / stack.label
-    # Empty: unset, whatever .env says.
+    # An empty value overrides .env and counts as unset.
     unset = dict.fromkeys(["LOCUST_USERS", "LOCUST_USER_CLASSES", "LOCUST_PROCESSES", "LOCUST_OBJECTIVES"], "")
     own = {"LOCUST_HOST": stack.url, "LOCUST_REPORT": str(folder), "LOCUST_RUN_TIME": f"{seconds}s"}
     environ = given.environ | unset | own | {"LOCUST_SHAPE": "smoke"}

@@ -23,7 +23,7 @@ TIMEOUT = 30  # seconds for a response
 
 @dataclass(frozen=True)
 class Saturation:
-    """The result of a load that never leaves the server idle."""
+    """The result of a load at which the server is never idle."""
 
     requests: int
     failures: int
@@ -40,7 +40,7 @@ class AtRate:
 
 
 def saturate(url: str, path: str, seconds: int) -> Saturation:
-    """Send requests with wrk over CONNECTIONS connections, each as soon as the response to the one before arrives."""
+    """Send requests with wrk over CONNECTIONS connections, each when the previous response has arrived."""
     # --timeout is longer than nginx's own of 30 s, after which nginx answers 504.
     options = ["--threads", "2", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--timeout", "35s"]
     return read_wrk(run(["wrk", *options, url + path]))
@@ -55,7 +55,7 @@ def read_wrk(text: str) -> Saturation:
     found = re.search(r"(\d+) requests in .*^Requests/sec: +([\d.]+)", text, re.MULTILINE | re.DOTALL)
     if not found:
         raise StackError(f"wrk printed no figures:\n{text}")
-    # The seconds from the rate: wrk rounds the time, 51 s to 0.85m.
+    # Compute the seconds from the rate, because wrk rounds the time (51 s to 0.85m).
     requests, rate = int(found[1]), float(found[2])
     return Saturation(requests, sum(map(int, failed)), requests / rate if rate else 0)
 
@@ -63,8 +63,8 @@ def read_wrk(text: str) -> Saturation:
 def at_rate(url: str, path: str, rate: float, seconds: int, slow: tuple[str, int] = ("", 0)) -> AtRate:
     """Send requests at the rate, beside a number of slow requests, and do not wait for earlier responses.
 
-    Each latency counts from the time at which the request was due. A generator that waits for a response before it
-    sends the next request misses the waiting time of the requests that it did not send (coordinated omission).
+    Each latency counts from the time at which the request was due. A generator that sends each
+    request only after the previous response would omit the time that later requests wait (coordinated omission).
     """
     responses, monitor, pool, client = Route(), Monitor(), Pool(MOST), new_client(url, MOST)
     slow_path, count = slow

@@ -10,9 +10,9 @@ from loadtest.compare.stack import Stack, StackError
 SHARES = (0.25, 0.5, 0.75)  # the fixed rates, as shares of the slower variant's rate at saturation
 SLOW = "/stream"  # a route that takes seconds
 WARM = 1  # seconds of load before the measurements, which start with new processes
-CPU_PERCENT, LATE_MS = 90, 5  # the generator's limits: beyond them its latencies are not the server's
+CPU_PERCENT, LATE_MS = 90, 5  # limits for the generator; beyond them the latency is not measured
 FAILED_PERCENT = 10  # of the requests at saturation: beyond it the comparison ends
-ENOUGH_PERCENT = 90  # of its CPU that the app uses at saturation, unless something else is the bottleneck
+ENOUGH_PERCENT = 90  # of its CPU; if the app uses less at saturation, something else is the bottleneck
 
 THROUGHPUT = Metric("requests per second at saturation", "/s", more_is_better=True)
 USED = Metric("CPU of the app at saturation", "% of its limit", is_judged=False)
@@ -102,7 +102,7 @@ def measure(stack: Stack, plan: Plan) -> Found:
         found |= at_fixed_rate(stack, plan, rate)
     if plan.slow:
         found |= at_fixed_rate(stack, plan, plan.rates[0], plan.slow)
-        time.sleep(1)  # the slow responses end with their next chunk, or the deploy would wait for them
+        time.sleep(1)  # until the slow responses end; otherwise the deploy would wait for them
     found[DEPLOY] = stack.deploy()
     found[IMAGE], found[OWN_IMAGE] = stack.image_sizes()
     stack.stop()

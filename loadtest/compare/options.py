@@ -17,7 +17,7 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True)
 class Options:
-    """What to compare, and how."""
+    """The options of one comparison."""
 
     variants: dict[str, Variant]  # "A" and "B"
     path: str
@@ -28,7 +28,7 @@ class Options:
     deploy: str  # a shell command that starts another release; empty: docker compose up
     report: Path
     is_for_docs: bool
-    environ: dict[str, str]  # for docker and git: no setting of the user's site
+    environ: dict[str, str]  # for docker and git, without the settings of the user's site
 
 
 def read(environ: Mapping[str, str]) -> Options:
@@ -63,6 +63,6 @@ def number(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 def settings(example: str) -> set[str]:
-    """Return the settings that a variant may have: those of .env.example, except those that the comparison sets."""
+    """Return the settings that a variant may have: all in .env.example that the comparison itself does not set."""
     names = set(re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE))
     return {name for name in names if not name.startswith(("LOCUST_", "HTTP_"))} - {"RELEASE"}

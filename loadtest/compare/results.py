@@ -1,14 +1,16 @@
 """Medians, ratios and confidence intervals of the measurements.
 
 Each round measures A, B, B, A, and yields four ratios B / A: each of B's two figures by each of A's. The ratio is the
-median of the ratios of all rounds. The interval leaves out as many ratios at both ends as it can and still contain the
-true ratio in 99 of 100 comparisons. It assumes only that two equal variants could have changed places within a round,
-and nothing about the noise. So one wrong measurement changes little, more rounds find smaller differences, and a
-machine that becomes slower slows both variants. There is a difference if the interval does not contain 1.
+median of the ratios of all rounds. The 99 % confidence interval is the range of the sorted ratios without the lowest
+and the highest few. There is a difference if the interval does not contain 1.
 
-(For two equal variants, every order of a round's four measurements is equally likely, so 0, 1, 2, 3 or 4 of its ratios
-are above 1 in 1, 1, 2, 1 and 1 of 6 cases. Three rounds are the minimum. Simulated coverage with and without outliers:
-99.1 to 99.5 %; if one variant is far noisier than the other, 97 % after three rounds and 98 % after five.)
+The interval assumes nothing about the noise. It assumes only that two equal variants are interchangeable within a
+round. Every order of a round's four measurements is then equally likely. In 1, 1, 2, 1 and 1 of 6 cases, 0, 1, 2, 3
+and 4 of the round's ratios are above 1. Three rounds are the minimum.
+
+One wrong measurement changes the result little, and more rounds find smaller differences. A machine that becomes slower
+slows both variants. The simulated coverage is 99.1 to 99.5 %, with and without outliers. If one variant is far noisier,
+it is 97 % after three rounds and 98 % after five.
 """
 
 from dataclasses import dataclass, field
@@ -94,7 +96,7 @@ def difference(a: float, b: float) -> float:
 
 @cache
 def left_out(rounds: int) -> int:
-    """Return the number of ratios that a 99 % interval leaves out at each end."""
+    """Return the number of ratios at each end that are outside the 99 % interval."""
     cases = [1]  # the number of cases in which 0, 1, 2 ... of the ratios are above 1
     for _ in range(rounds):
         cases = [

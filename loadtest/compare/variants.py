@@ -7,7 +7,7 @@ BACKENDS = ("gunicorn", "uwsgi")
 
 
 class VariantError(ValueError):
-    """A variant is not allowed; the message names the variant and what is allowed."""
+    """A variant is not allowed; the message names the variant and the allowed values."""
 
 
 @dataclass(frozen=True)

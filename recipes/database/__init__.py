@@ -2,8 +2,8 @@
 
 Use it if the app stores data. If the app only reads another program's database, pool.py is enough.
 
-Run: `alembic -c recipes/database/alembic.ini upgrade head` (a deploy runs it once, before the first worker starts),
-then `python -m recipes.database`, and `curl localhost:8000 --json '{"name": "Ada", "message": "I was here."}'`.
+Run: `alembic -c recipes/database/alembic.ini upgrade head`. A deploy runs it once, before the first worker starts.
+Then run `python -m recipes.database`, and `curl localhost:8000 --json '{"name": "Ada", "message": "I was here."}'`.
 The default is SQLite. Otherwise set DATABASE_URL=postgresql+psycopg://user:password@host/name?connect_timeout=3.
 After changing models.py: `alembic -c recipes/database/alembic.ini revision --autogenerate -m "add a column"`.
 Needs: sqlalchemy, alembic, and psycopg[binary] for PostgreSQL (requirements/recipes.txt).

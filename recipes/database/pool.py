@@ -10,7 +10,7 @@ import tempfile
 
 from sqlalchemy import Engine, create_engine, select
 
-# In your project, read DATABASE_URL in app/settings.py, without a default: this file is temporary.
+# In your project, read DATABASE_URL in app/settings.py, without a default. This default is a temporary file.
 DEFAULT_URL = f"sqlite:///{tempfile.gettempdir()}/guestbook.sqlite3"
 
 engines: dict[int, Engine] = {}

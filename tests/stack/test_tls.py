@@ -126,7 +126,7 @@ def test_without_a_certificate_only_http_is_answered_and_sends_on(site):
     page, health = site.without_certificate
     assert (page.status_code, page.headers["Location"]) == (308, f"https://127.0.0.1:{site.port}/about")
     assert health.status_code == 204
-    assert "there is no certs/fullchain.pem yet: only HTTP is answered" in site.without_certificate_log
+    assert "certs/fullchain.pem does not exist: nginx serves HTTP only" in site.without_certificate_log
 
 
 def test_nginx_takes_every_variant_of_its_configuration(site):
@@ -402,7 +402,7 @@ def test_a_changed_configuration_is_taken_and_a_bad_one_refused_without_a_lost_r
         ended = reload()
         assert ended.returncode != 0
         assert 'unknown directive "nonsense"' in ended.stderr
-        assert "nginx: refused; what runs is unchanged" in ended.stderr
+        assert "nginx: the reload was refused. The running configuration is unchanged" in ended.stderr
         assert policy() == "no-referrer"
         path.write_text(text)
         assert reload().returncode == 0

@@ -35,7 +35,7 @@ SAME = {
     "requests that wait for a thread of the app": [gunicorn["backlog"], int(uwsgi["listen"])],
     "idle connection of a client": [directives["nginx keepalive_timeout"]],
     "requests per connection": [directives["nginx keepalive_requests"]],
-    "connections per nginx worker, those to the app included": [directives["nginx worker_connections"]],
+    "connections per nginx worker, including those to the app": [directives["nginx worker_connections"]],
 }
 
 
