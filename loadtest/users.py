@@ -1,4 +1,7 @@
-"""The user classes: they send the requests of loadtest/scenarios.py and check the responses."""
+"""The user classes: they send the requests of loadtest/scenarios.py and check the responses.
+
+A class without requests is abstract: locust does not start it.
+"""
 
 import json
 import random
@@ -91,6 +94,7 @@ class User(FastHttpUser):
 class Visitor(User):
     """Opens pages, each with its assets."""
 
+    abstract = not PAGES
     weight = SHARES["Visitor"]
     wait_time = between(*WAITS["Visitor"])
     tasks: Any = {open_page(page): page.weight for page in PAGES}
@@ -99,6 +103,7 @@ class Visitor(User):
 class ApiClient(User):
     """Sends and receives JSON."""
 
+    abstract = not CALLS
     weight = SHARES["ApiClient"]
     wait_time = between(*WAITS["ApiClient"])
     tasks: Any = {make_call(call): call.weight for call in CALLS}
@@ -127,6 +132,7 @@ def cycle(calls: list[Call]) -> list[type[TaskSet]]:
 class SlowClient(User):
     """Sends a body slowly, or receives a slow response, which occupies a thread of the app."""
 
+    abstract = not SLOW
     weight = SHARES["SlowClient"]
     wait_time = between(*WAITS["SlowClient"])
     tasks: Any = cycle(SLOW)
@@ -135,6 +141,7 @@ class SlowClient(User):
 class Stress(User):
     """Sends large requests and requests that the site refuses."""
 
+    abstract = not STRESS
     weight = SHARES["Stress"]
     wait_time = between(*WAITS["Stress"])
     tasks: Any = cycle(STRESS)

@@ -19,8 +19,9 @@ KEPT = ("__init__.py", "health.py", "static.py")  # the template's own handlers
 
 def copy_project(folder: Path) -> None:
     """Copy the project's files, but none that git ignores, to the folder."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # git otherwise refuses a folder of another user, as CI's can be.
+    listing = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     for name in listed.split("\0"):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -62,8 +63,13 @@ from loadtest.checks import Expected
 
 PAGES = [Page(1, "/s/known", "short")]
 CALLS, SLOW, STRESS, VALUES = [], [], [], [""]
-SHARES = {"Visitor": 1, "ApiClient": 0, "SlowClient": 0, "Stress": 0}
+SHARES = dict.fromkeys(("Visitor", "ApiClient", "SlowClient", "Stress"), 1)
 WAITS = dict.fromkeys(SHARES, (1, 1))
+"""
+# In a process of its own: locust patches the standard library.
+USERS = """
+from locust.util.load_locustfile import load_locustfile
+print(*load_locustfile("loadtest/locustfile.py")[0])
 """
 
 
@@ -97,6 +103,13 @@ def test_every_test_can_be_imported(fork):
 
 def test_tests_of_the_app_pass_and_cover_it(fork):
     run(fork, "tests/unit/app", "tests/unit/deploy/test_wsgi.py", "tests/app/unit", "--cov")
+
+
+def test_load_test_has_the_user_classes_with_requests(fork):
+    if not find_spec("locust"):
+        pytest.skip("the load test: locust is not installed, `make .venv/loadtest`")
+    ended = subprocess.run([sys.executable, "-c", USERS], cwd=fork, capture_output=True, text=True, check=False)
+    assert ended.stdout == "Visitor\n", ended.stderr
 
 
 def test_tests_that_read_the_tree_pass(fork):

@@ -4,11 +4,10 @@ import ast
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.tree import ROOT, copy_project
 
 # A package may import from itself and from these.
 MAY_IMPORT = {
@@ -120,8 +119,7 @@ def test_swarm_can_be_removed(tmp_path):
         if not {"swarm", "node_modules"} & set(path.parts):
             assert not [each for each in imports(path) if each.startswith(("deploy.swarm.", "tests.swarm."))], path
     copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns(".[!e]*", "__pycache__", "node_modules", "mutants")  # not .env.example
-    shutil.copytree(ROOT, copy, ignore=ignored)
+    copy_project(copy)
     for folder in removed:
         shutil.rmtree(copy / folder, ignore_errors=True)  # a fork may have removed it
     tests = ["tests/unit/test_consistency.py", "tests/unit/test_limits_agree.py"]
