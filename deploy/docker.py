@@ -1,18 +1,21 @@
-"""What a deploy asks of Docker, one function for each thing, through the command that every server with Docker has."""
+"""The Docker commands that the operator's tools share, run through the `docker` command line."""
 
 import json
 import os
 import subprocess
 from dataclasses import dataclass
+from functools import partial
+
+log = partial(print, "deploy:", flush=True)
 
 
-class Failure(Exception):  # noqa: N818 (what went wrong, in words for whoever deploys; no error of the program's)
-    """A step could not be done; its message says which, and why."""
+class DeployError(Exception):
+    """A step of a deploy failed. The message is one sentence for the operator: the step, the reason, the remedy."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release on a backend, which is one image; `tag` is what docker-compose.yml makes of the two."""
+    """A release on one backend. Each has one image, tagged as in docker-compose.yml."""
 
     name: str
     backend: str
@@ -22,40 +25,40 @@ class Release:
 
     @property
     def tag(self) -> str:
-        """Return the tag of its image."""
+        """Return the tag of the release's image."""
         return f"{self.name}-{self.backend}"
 
     @classmethod
-    def of_tag(cls, tag: str) -> "Release":
-        """Return the release whose image has this tag; a name may have a dash, a backend has none."""
+    def from_tag(cls, tag: str) -> "Release":
+        """Return the release whose image has this tag. A name may contain dashes, a backend does not."""
         name, _, backend = tag.rpartition("-")
         return cls(name, backend)
 
 
 @dataclass(frozen=True)
 class Container:
-    """What the engine knows of a container of the app."""
+    """A container of the app, as the engine described it when it was inspected."""
 
-    identity: str
+    id: str
     image: str
     hostname: str
-    process: int  # its first one, as the machine numbers it
+    pid: int  # of its first process, on this machine
     state: str  # running, restarting, exited, ...
-    health: str  # starting, healthy, unhealthy; none where an overlay has taken the health check away
+    health: str  # starting, healthy, unhealthy, or none without a health check
     restarts: int
 
     @property
     def release(self) -> Release:
-        """Return the release that it runs, by its image's tag."""
-        return Release.of_tag(self.image.rpartition(":")[2])
+        """Return the release that the container runs, from its image's tag."""
+        return Release.from_tag(self.image.rpartition(":")[2])
 
 
 @dataclass(frozen=True)
 class Project:
-    """The Compose project, as Compose itself resolves its files, the environment and .env."""
+    """The Compose project, resolved by Compose from its files, the environment and .env."""
 
     name: str
-    repository: str  # of the app's image: what stands before the tag
+    repository: str  # the app's image without its tag
     backend: str
 
     def image(self, release: Release) -> str:
@@ -64,7 +67,10 @@ class Project:
 
 
 def docker(*arguments: str, is_shown: bool = False, stdin: str = "", settings: dict[str, str] | None = None) -> str:
-    """Run `docker`, with settings in its environment; return what it prints, unless that is shown; raise Failure."""
+    """Run `docker` and return its output, or show it as it appears; raise DeployError if the command fails.
+
+    `settings` are added to the environment of the command.
+    """
     try:
         ended = subprocess.run(
             ["docker", *arguments],
@@ -74,82 +80,77 @@ def docker(*arguments: str, is_shown: bool = False, stdin: str = "", settings: d
             stderr=None if is_shown else subprocess.PIPE,
             text=True,
             check=False,
-            close_fds=False,  # it holds the lock of release.py for as long as it runs, even where that is killed
+            close_fds=False,  # the command keeps the lock of deploy/release, even if the deploy is killed
         )
     except FileNotFoundError as error:
-        raise Failure("docker is not installed: see https://docs.docker.com/engine/install/") from error
+        raise DeployError("docker is not installed: see https://docs.docker.com/engine/install/") from error
     if ended.returncode:
-        said = (ended.stderr or ended.stdout or "see above").strip()
-        raise Failure(f"docker {' '.join(arguments[:3])} ... has failed: {said}")
+        output = (ended.stderr or ended.stdout or "see above").strip()
+        raise DeployError(f"docker {' '.join(arguments[:3])} ... failed: {output}")
     return ended.stdout or ""
 
 
 def compose(*arguments: str, release: Release, is_shown: bool = False) -> str:
-    """Run `docker compose` on the project as it is with this release; raise Failure."""
+    """Run `docker compose` with this release as the app; raise DeployError if the command fails."""
     settings = {"RELEASE": release.name, "BACKEND": release.backend}
     return docker("compose", *arguments, is_shown=is_shown, settings=settings)
 
 
-def project() -> Project:
-    """Return the project that Compose finds here."""
+def find_project() -> Project:
+    """Return the project in the working folder."""
     config = json.loads(docker("compose", "config", "--format", "json"))
     app = config["services"]["app"]
     return Project(config["name"], app["image"].rpartition(":")[0], app["build"]["target"])
 
 
 def containers(project: Project, service: str, *, one_off: bool = False) -> list[Container]:
-    """Return the service's containers, the oldest first; `one_off` are those of `docker compose run`, and no other."""
+    """Return the containers of a service, oldest first; with `one_off`, those of `docker compose run` instead."""
     labels = {"project": project.name, "service": service, "oneoff": str(one_off)}
     filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
     found = docker("container", "ls", "--all", "--quiet", "--no-trunc", *filters).split()
-    return [inspect(identity) for identity in reversed(found)]
+    return [inspect(container) for container in reversed(found)]
 
 
-def inspect(identity: str) -> Container:
-    """Return what the engine knows of the container now."""
-    [it] = json.loads(docker("container", "inspect", identity))
-    state = it["State"]
+def inspect(container: str) -> Container:
+    """Return the current description of the container with this id."""
+    [found] = json.loads(docker("container", "inspect", container))
+    state = found["State"]
     return Container(
-        it["Id"],
-        it["Config"]["Image"],
-        it["Config"]["Hostname"],
+        found["Id"],
+        found["Config"]["Image"],
+        found["Config"]["Hostname"],
         state["Pid"],
         state["Status"],
         state.get("Health", {}).get("Status", "none"),
-        it["RestartCount"],
+        found["RestartCount"],
     )
 
 
-def logs(container: Container) -> str:
-    """Return the last lines that the container has logged."""
-    command = ["docker", "logs", "--tail", "20", container.identity]
+def last_logs(*command: str) -> str:
+    """Return the last 20 lines of `docker COMMAND`, one of Docker's logs commands."""
+    command = ("docker", *command, "--tail=20")
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
 
 
 def workers(container: Container) -> set[str]:
-    """Return the processes whose parent is the container's first one: those of both servers; none once it has ended."""
+    """Return the process ids of the server's workers: the children of the container's first process."""
     try:
-        lines = docker("top", container.identity, "-o", "pid,ppid").splitlines()[1:]
-    except Failure:
+        lines = docker("top", container.id, "-o", "pid,ppid").splitlines()[1:]
+    except DeployError:  # the container has exited
         return set()
-    return {pid for pid, parent in map(str.split, lines) if parent == str(container.process)}
+    return {pid for pid, parent in map(str.split, lines) if parent == str(container.pid)}
 
 
-def image(name: str) -> str:
-    """Return the identity of the image of this name, or nothing where there is none."""
+def image_id(name: str) -> str:
+    """Return the id of the image with this name, or "" if it does not exist."""
     return docker("image", "ls", "--quiet", "--no-trunc", name).strip()
 
 
-def find_live(everyone: list[Container]) -> Container | None:
-    """Return the one of these containers that live.sock leads to; where it leads nowhere, the oldest."""
-    for running in everyone:
-        if running.state == "running":
-            name = docker("exec", running.identity, "sh", "-c", "readlink /run/app/live.sock || true").strip()
-            found = [each for each in everyone if name == f"{each.hostname}.sock"]
-            return (found or everyone)[0]
-    return everyone[0] if everyone else None
-
-
-def say(what: str) -> None:
-    """Tell whoever deploys how far it is."""
-    print(f"deploy: {what}", flush=True)
+def find_live(candidates: list[Container]) -> Container | None:
+    """Return the container that live.sock points to, or the first one if live.sock points to none of them."""
+    for container in candidates:
+        if container.state == "running":
+            target = docker("exec", container.id, "sh", "-c", "readlink /run/app/live.sock || true").strip()
+            found = [each for each in candidates if target == f"{each.hostname}.sock"]
+            return (found or candidates)[0]
+    return candidates[0] if candidates else None

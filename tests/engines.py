@@ -1,4 +1,4 @@
-"""Docker Engines in containers: machines, as far as Docker is concerned, which a test may break as it likes."""
+"""Docker Engines in containers, which tests can stop, restart and disconnect like machines."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from tests.stack.waiting import ROOT, until
 
 ENGINE_IMAGE = "docker:dind"
 PID_FILE = "/var/run/docker.pid"
-# On cgroup v2 only a group without processes of its own may limit those below it: the machine's first ones go aside.
+# On cgroup v2 only a group without processes can limit its children. So the processes of the root group are moved.
 NESTING = """
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mkdir -p /sys/fs/cgroup/init
@@ -25,14 +25,14 @@ BASE_IMAGES: list[str] = re.findall(r"^ARG \w+_IMAGE=(\S+)$", DOCKERFILE, re.MUL
 
 
 class Engine:
-    """One engine, reached by a socket in a folder of its own, and at an address in its network."""
+    """One engine, with a socket in its own folder and an address in its network."""
 
     def __init__(self, name: str, network: str, *options: str, shared: Path | None = None) -> None:
-        """Start it; a bind mount of a project needs a `shared` folder, which has the same name within."""
+        """Start the engine. A project can bind-mount only the `shared` folder, which has the same path inside."""
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix="engine-"))
         self.host = f"unix://{self.folder}/docker.sock"
-        # Not dockerd itself: a container ends with its first process, and a machine goes on when its daemon has ended.
+        # A loop, not dockerd, is the first process, because the container must survive the end of its daemon.
         options = ("--host=unix:///run/engine/docker.sock", f"--group={os.getgid()}", *nameservers(), *options)
         keep = f"while :; do rm -f {PID_FILE}; dockerd {' '.join(options)}; done"
         try:
@@ -48,21 +48,21 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """Return its address in its network."""
+        """Return the engine's address in its network."""
         return docker(
             "inspect", self.name, "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
         ).strip()
 
-    def answers(self) -> bool:
-        """Tell whether the daemon is there."""
+    def is_up(self) -> bool:
+        """Tell whether the daemon responds."""
         return subprocess.run(["docker", "-H", self.host, "info"], capture_output=True, check=False).returncode == 0
 
     def docker(self, *arguments: str) -> str:
-        """Run `docker` on this engine, and return what it prints; fail the test where it fails."""
+        """Run `docker` on this engine and return its output; fail the test if the command fails."""
         return docker("-H", self.host, *arguments)
 
     def load(self, *images: str) -> None:
-        """Give it these images from the engine that it runs on, where a build may have used them and kept none."""
+        """Copy these images from the outer engine, which pulls the missing ones."""
         for image in images:
             if subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode:
                 docker("pull", "--quiet", image)
@@ -71,34 +71,34 @@ class Engine:
         assert saved.returncode == 0
 
     def restart_daemon(self) -> None:
-        """End the daemon as a system does that restarts it, and wait until there is another."""
+        """Stop the daemon with SIGTERM, and wait until the next one responds."""
         process = f"cat {PID_FILE}"
         before = docker("exec", self.name, "sh", "-c", process)
         docker("exec", self.name, "sh", "-c", f"kill {before.strip()}")
-        until(lambda: self.answers() and docker("exec", self.name, "sh", "-c", process) != before, "it is back", 60)
+        until(lambda: self.is_up() and docker("exec", self.name, "sh", "-c", process) != before, "the daemon is up", 60)
 
     def configure(self, text: str) -> None:
-        """Give the daemon this configuration while it runs; of the little that it takes so, live-restore is one."""
+        """Reload the daemon with this configuration. It applies few settings without a restart; live-restore is one."""
         script = f"mkdir -p /etc/docker && echo '{text}' >/etc/docker/daemon.json && kill -HUP $(cat {PID_FILE})"
         docker("exec", self.name, "sh", "-c", script)
 
     def cut(self, network: str) -> None:
-        """End it as a power cut would: to be killed alone closes its connections, and everybody is told."""
+        """Cut the power: disconnect the engine first, because a kill alone would close its connections."""
         docker("network", "disconnect", "--force", network, self.name)
         docker("kill", self.name)
 
     def remove(self) -> None:
-        """Remove it with everything in it."""
+        """Remove the engine with its containers, images and volumes."""
         docker("rm", "--force", "--volumes", self.name)
         shutil.rmtree(self.folder)
 
 
 def nameservers() -> list[str]:
-    """Return options that name this machine's name servers; in a container an engine finds Docker's, no use within."""
+    """Return options for this machine's name servers: Docker's own are not reachable from inner containers."""
     found = re.findall(r"^nameserver (\S+)", Path("/etc/resolv.conf").read_text(), re.MULTILINE)
     return [f"--dns={each}" for each in found if not each.startswith("127.")]
 
 
 def environ(engine: Engine) -> dict[str, str]:
-    """Return the environment in which `docker` means this engine."""
+    """Return an environment in which `docker` uses this engine."""
     return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {"DOCKER_HOST": engine.host}

@@ -1,23 +1,30 @@
-"""What the next release is called."""
+"""The name of a release: the rule for it, and the default."""
 
 import os
 import re
 import subprocess
 from datetime import UTC, datetime
 
-from deploy.docker import Failure
+from deploy.docker import DeployError
 
 
-def asked_for() -> str:
-    """Return the name that RELEASE gives to the release, or nothing; raise Failure for one that cannot be."""
-    wanted = os.environ.get("RELEASE", "")
-    if wanted and (wanted in ("dev", "candidate") or not re.fullmatch(r"\w[\w.-]{0,99}", wanted, re.ASCII)):
-        raise Failure(f"RELEASE is {wanted!r}: it must be letters, digits, '_', '.' and '-', and not dev or candidate")
-    return wanted
+def check(name: str) -> str:
+    """Return `name` if it is allowed, or empty; otherwise raise DeployError."""
+    if name and (name in ("dev", "candidate") or not re.fullmatch(r"\w[\w.-]{0,99}", name, re.ASCII)):
+        raise DeployError(
+            f"RELEASE is {name!r}: it must be at most 100 letters, digits, '_', '.' and '-', "
+            "not start with '.' or '-', and not be dev or candidate"
+        )
+    return name
 
 
-def names() -> list[str]:
-    """Return the names to try for today's tree: its commit if that says it all, and then one with the time behind."""
+def requested() -> str:
+    """Return the name in RELEASE, or "" if it is not set; raise DeployError if it is not allowed."""
+    return check(os.environ.get("RELEASE", ""))
+
+
+def defaults() -> list[str]:
+    """Return the names to try in turn: the commit, if nothing has changed since, then the commit with the time."""
     now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     try:
         commit = git("rev-parse", "--short", "HEAD")
@@ -28,5 +35,5 @@ def names() -> list[str]:
 
 
 def git(*arguments: str) -> str:
-    """Run git and return what it prints."""
+    """Run git and return its output."""
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()

@@ -1,6 +1,7 @@
-"""What is live, in .env, where Compose looks for it; and what can be live again, in .releases, whose last line is live.
+"""The deploy's record: .env names the live release for Compose, .releases lists the releases to roll back to.
 
-Both files are replaced at once: whoever reads them, even after a power cut, finds the old one or the new one.
+The last line of .releases is the live release. Both files are replaced atomically: a reader finds either the previous
+text or the new one, even after a power cut.
 """
 
 import os
@@ -14,80 +15,78 @@ from deploy.docker import Release
 
 ENV = Path(".env")
 RELEASES = Path(".releases")
-UNFINISHED = Path(".deploy")  # the lock, and what its holder has begun
+UNFINISHED = Path(".deploy")  # the lock file; it lists the releases that the running deploy has started to build
 
 
 def with_settings(text: str, **settings: str) -> str:
-    """Return the text of a .env with these settings in it, each once, and everything else as it was."""
+    """Return the text of a .env file with each setting in it exactly once and every other line unchanged."""
     for name, value in settings.items():
-        line, own = (
-            f"{name}={value}\n",
-            re.compile(rf"^[ \t]*(?:export[ \t]+)?{name}[ \t]*[=:].*(?:\n|\Z)", re.MULTILINE),
-        )
-        if found := own.search(text):
-            text = text[: found.start()] + line + own.sub("", text[found.end() :])
+        line = f"{name}={value}\n"
+        assignment = re.compile(rf"^[ \t]*(?:export[ \t]+)?{name}[ \t]*[=:].*(?:\n|\Z)", re.MULTILINE)
+        if found := assignment.search(text):
+            text = text[: found.start()] + line + assignment.sub("", text[found.end() :])
         else:
             text = f"{text}\n{line}" if text and not text.endswith("\n") else text + line
     return text
 
 
 def replace(path: Path, text: str) -> None:
-    """Give the file this text, at once and for good, with the owner, as far as we may, and the permissions that it had.
+    """Replace the text of a file atomically and durably. Keep its permissions and, if allowed, its owner.
 
-    Nobody else can read the new one before it has them: .env holds what the app knows and nobody else may.
+    .env may hold secrets. So the new file gets the permissions of the old one before it gets the text.
     """
-    path = path.resolve()  # a link stays one
+    path = path.resolve()  # keeps a symlink
     temporary = path.with_name(f"{path.name}.new")
-    temporary.unlink(missing_ok=True)  # what a run has left that was killed
+    temporary.unlink(missing_ok=True)  # from a deploy that was killed
     temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
     with temporary.open("w") as file:
         if path.exists():
-            keep_owner(path.stat(), file.fileno())
+            copy_owner(path.stat(), file.fileno())
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
 
 
-def keep_owner(before: os.stat_result, file: int) -> None:
-    """Give an open file the owner, the group and the permissions of another; only root may choose the owner."""
-    for owner in ((-1, before.st_gid), (before.st_uid, -1)):
+def copy_owner(source: os.stat_result, file: int) -> None:
+    """Give an open file the owner, group and permissions of another file. Only root can change the owner."""
+    for owner in ((-1, source.st_gid), (source.st_uid, -1)):
         with suppress(PermissionError):
             os.fchown(file, *owner)
-    os.fchmod(file, S_IMODE(before.st_mode))
+    os.fchmod(file, S_IMODE(source.st_mode))
 
 
 def releases() -> list[Release]:
-    """Return the releases that can be returned to, the one that is live last."""
+    """Return the releases that can be rolled back to, the live one last."""
     return read(RELEASES)
 
 
 def write_releases(kept: list[Release]) -> None:
-    """Write down that these releases, and no others, can be returned to."""
+    """Record the releases that can be rolled back to, the live one last."""
     replace(RELEASES, lines(kept))
 
 
 def write_live(release: Release) -> None:
-    """Write down that this release is live now."""
+    """Record the live release."""
     replace(ENV, with_settings(ENV.read_text() if ENV.exists() else "", BACKEND=release.backend, RELEASE=release.name))
     write_releases([*(each for each in releases() if each != release), release])
 
 
 def unfinished() -> list[Release]:
-    """Return the releases that a deploy has begun and not ended, whatever ended it."""
+    """Return the releases that an interrupted deploy had started to build."""
     return read(UNFINISHED)
 
 
-def write_unfinished(*begun: Release) -> None:
-    """Write down which releases the deploy that holds the lock has begun; in place, for the file is the lock."""
-    UNFINISHED.write_text(lines(begun))
+def write_unfinished(*started: Release) -> None:
+    """Record the releases that this deploy builds. Write in place, because the file is also the lock."""
+    UNFINISHED.write_text(lines(started))
 
 
 def read(path: Path) -> list[Release]:
-    """Return the releases that the file lists, a tag a line."""
-    return [Release.of_tag(line) for line in path.read_text().split()] if path.exists() else []
+    """Return the releases in a file that lists one tag per line."""
+    return [Release.from_tag(line) for line in path.read_text().split()] if path.exists() else []
 
 
 def lines(releases: Iterable[Release]) -> str:
-    """Return what `read` reads."""
+    """Return the text of a file that lists these releases."""
     return "".join(f"{release.tag}\n" for release in releases)

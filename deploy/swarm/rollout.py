@@ -1,18 +1,17 @@
-"""Following what a swarm's engine does with a service to its end, since `docker stack deploy` only gives the order."""
+"""Waits for the rollout of a service, because `docker stack deploy` returns before the engine starts it."""
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any, cast
 
-from deploy.docker import Failure, docker
+from deploy.docker import DeployError, docker, last_logs
 
-REPLICA_SECONDS = 300  # seconds until the next replica runs; a large image over a slow line takes its time
+REPLICA_SECONDS = 300  # within which the next replica must run; pulling a large image takes long
 
 
 def service(name: str) -> dict[str, Any]:
-    """Return what the engine knows of a service, or nothing where there is none."""
+    """Return the engine's description of a service, or {} if it does not exist."""
     if name not in docker("service", "ls", "--format", "{{.Name}}").split():
         return {}
     found: list[dict[str, Any]] = json.loads(docker("service", "inspect", name))
@@ -20,16 +19,16 @@ def service(name: str) -> dict[str, Any]:
 
 
 def tasks(name: str) -> list[dict[str, Any]]:
-    """Return the tasks of a service, with what the engine wants of each and what it does."""
+    """Return the tasks of a service, each with its desired and its actual state."""
     identities = docker("service", "ps", "--quiet", "--no-trunc", name).split()
     try:
         return json.loads(docker("inspect", "--type", "task", *identities)) if identities else []
-    except Failure:
-        return tasks(name)  # the engine has forgotten an old one since
+    except DeployError:
+        return tasks(name)  # the engine removed an old task between the two commands
 
 
-def follow_job(name: str) -> None:
-    """Return when the job, in its latest iteration, is done on every machine; raise Failure where it cannot be."""
+def wait_for_job(name: str) -> None:
+    """Wait until the latest iteration of a job is complete on every node; raise DeployError if it fails on one."""
     for found in waiting(name):
         iteration = service(name)["JobStatus"]["JobIteration"]
         ours = [task for task in found if task["JobIteration"] == iteration]
@@ -37,30 +36,30 @@ def follow_job(name: str) -> None:
         if states and set(states) == {"complete"}:
             return
         if failed := [task for task in ours if task["Status"]["State"] in ("failed", "rejected")]:
-            raise Failure(f"{name} has failed: {reasons(failed)}\n{logs(name)}")
+            raise DeployError(f"{name} failed: {errors(failed)}\n{logs(name)}")
 
 
-def follow(name: str) -> None:
-    """Return when the service runs as it should; raise Failure where the engine has gone back, or cannot start it."""
+def wait_for_update(name: str) -> None:
+    """Wait until the service is updated; raise DeployError if the engine rolls back, pauses or cannot start it."""
     for found in waiting(name):
-        it = service(name)
-        status = it.get("UpdateStatus", {})
+        now = service(name)
+        status = now.get("UpdateStatus", {})
         state = status.get("State", "")
         if state in ("rollback_completed", "rollback_paused", "paused"):
-            raise Failure(f"{name}: {status['Message']}; {reasons(found)}\n{logs(name)}")
-        now = [task for task in found if is_within(task["Spec"], it["Spec"]["TaskTemplate"])]
-        wanted = [task for task in now if task["DesiredState"] == "running"]
-        replicas = it["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
+            raise DeployError(f"{name}: {status['Message']}; {errors(found)}\n{logs(name)}")
+        current = [task for task in found if is_within(task["Spec"], now["Spec"]["TaskTemplate"])]
+        wanted = [task for task in current if task["DesiredState"] == "running"]
+        replicas = now["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
         if state in ("", "completed") and len(wanted) >= replicas:
             if all(task["Status"]["State"] == "running" for task in wanted):
                 return
-            ended = [task for task in now if task["DesiredState"] != "running"]
-            if not state and len(ended) > replicas:  # the first one: there is nothing to go back to
-                raise Failure(f"{name} does not start: {reasons(ended)}\n{logs(name)}")
+            ended = [task for task in current if task["DesiredState"] != "running"]
+            if not state and len(ended) > replicas:  # the first update cannot be rolled back
+                raise DeployError(f"{name} does not start: {errors(ended)}\n{logs(name)}")
 
 
 def is_within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
-    """Tell whether a task was made from this template; the engine writes more into it, of what nothing was said."""
+    """Tell whether a task was made from this template, to which the engine adds defaults."""
     return all(
         is_within(cast("dict[str, Any]", value), whole.get(key, {}))
         if isinstance(value, dict)
@@ -70,7 +69,7 @@ def is_within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
 
 
 def waiting(name: str) -> Iterator[list[dict[str, Any]]]:
-    """Yield the service's tasks now and then; raise Failure when no further one has come up for too long."""
+    """Yield the service's tasks twice a second; raise DeployError if no further task runs for REPLICA_SECONDS."""
     up: set[str] = set()
     deadline = time.monotonic() + REPLICA_SECONDS
     while time.monotonic() < deadline:
@@ -80,17 +79,16 @@ def waiting(name: str) -> Iterator[list[dict[str, Any]]]:
             deadline = time.monotonic() + REPLICA_SECONDS
         yield found
         time.sleep(0.5)
-    raise Failure(
-        f"{name} has come no further in {REPLICA_SECONDS} seconds; the engine goes on trying: {reasons(tasks(name))}"
+    raise DeployError(
+        f"{name}: no further replica after {REPLICA_SECONDS} seconds; the engine keeps trying: {errors(tasks(name))}"
     )
 
 
-def reasons(found: list[dict[str, Any]]) -> str:
-    """Return why these tasks do not run, each reason once."""
+def errors(found: list[dict[str, Any]]) -> str:
+    """Return the errors of these tasks, each once."""
     return "; ".join({task["Status"].get("Err", ""): None for task in found if task["Status"].get("Err")})
 
 
 def logs(name: str) -> str:
-    """Return the last lines that the service has logged."""
-    command = ["docker", "service", "logs", "--raw", "--tail", "20", name]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
+    """Return the last log lines of the service."""
+    return last_logs("service", "logs", "--raw", name)

@@ -175,7 +175,7 @@ def deploy(site: DrillSite, clients: Load) -> None:
 
 @drill("roll back", NOTHING_FAILS, PAGES)
 def roll_back(site: DrillSite, clients: Load) -> None:
-    if len(site.left()["images"]) == 1:  # no drill before this one has made a second release
+    if len(site.resources()["images"]) == 1:  # no drill before this one has made a second release
         site.restyle()
         site.make()
     site.make("rollback")

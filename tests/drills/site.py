@@ -54,7 +54,7 @@ class DrillSite(Site):
 
     def remains(self) -> dict[str, int]:
         """Return how many there are of what a drill could leave behind; of images, those that are no release's."""
-        left = self.left()
+        left = self.resources()
         left["images"] -= set((self.root / ".releases").read_text().split())
         counts = {what: len(found) for what, found in left.items()}
         for service, folders in FOLDERS.items():
@@ -75,10 +75,10 @@ class EngineSite(DrillSite):
         self.url = self.url.replace("127.0.0.1", engine.address)
         self.urls = [self.url]
 
-    def left(self) -> dict[str, set[str]]:
-        """Return what there is of the app, on its engine."""
+    def resources(self) -> dict[str, set[str]]:
+        """Return the app's containers, images and sockets on the site's engine."""
         with patch.dict(os.environ, DOCKER_HOST=self.engine.host):
-            return super().left()
+            return super().resources()
 
     def is_up(self) -> bool:
         """Tell whether the site answers."""
@@ -95,7 +95,7 @@ def engine_site(folder: Path) -> Iterator[EngineSite]:
     docker("network", "create", network)
     engine = Engine(f"{network}-engine", network, shared=folder)
     try:
-        until(engine.answers, "the engine answers", 60)
+        until(engine.is_up, "the engine is up", 60)
         engine.load(*BASE_IMAGES)
         site = EngineSite(engine, folder)
         site.make(RELEASE="first")

@@ -1,4 +1,4 @@
-"""A site that is deployed: a copy of today's tree with an .env and a history of its own, and `make deploy` in it."""
+"""A deployed site: a copy of the working tree, with its own .env and releases, in which tests run `make deploy`."""
 
 import fcntl
 import shutil
@@ -17,7 +17,7 @@ TREE = ["app", "deploy", "loadtest", "nginx", "requirements", "Dockerfile", "Mak
 
 
 class Site(ComposeStack):
-    """A Compose project whose app is what `make deploy` has made live."""
+    """A Compose project whose app is started by `make deploy`."""
 
     env_file = ".env"
 
@@ -25,32 +25,32 @@ class Site(ComposeStack):
         super().__init__(backend, name, "", ("docker-compose.yml",), folder, **settings)
         self.urls = [self.url]
         copy_tree(folder)
-        # Long enough for the releases that die after three seconds.
-        story = folder / "deploy" / "release" / "candidate.py"
-        story.write_text(story.read_text().replace("BAKE = 10 ", "BAKE = 5 "))
-        # The first deploy's choice; afterwards .env says what is live.
+        # Longer than the three seconds of `later`.
+        candidate = folder / "deploy" / "release" / "candidate.py"
+        candidate.write_text(candidate.read_text().replace("WATCH_SECONDS = 10 ", "WATCH_SECONDS = 5 "))
+        # For the first deploy; each deploy then writes the live backend.
         (folder / ".env").write_text(f"# mine\nBACKEND={self.environ.pop('BACKEND')}\nLOG_LEVEL=info\n")
         self.environ |= {"COMPOSE_PROJECT_NAME": self.project, "PYTHON": sys.executable}
 
     def change(self, path: str, more: str) -> None:
-        """Write `more` at the end of a file of the tree."""
+        """Append `more` to a file of the copy."""
         with (self.root / path).open("a") as file:
             file.write(more)
 
     def restore(self, path: str) -> None:
-        """Undo what `change` has done."""
+        """Undo `change`."""
         shutil.copy(ROOT / path, self.root / path)
 
     def down(self) -> None:
-        """Remove everything of this project, the images of earlier releases too."""
+        """Remove the project, with the images of all its releases."""
         super().down()
         if images := docker("image", "ls", f"{self.project}-app", "--format", "{{.Repository}}:{{.Tag}}").split():
             docker("image", "rm", *images)
 
-    def begin(self, word: str = "deploy", **settings: str) -> subprocess.Popen[str]:
-        """Start `make deploy`, or another word, and return its process, which can be killed, as make's could not."""
+    def begin(self, command: str = "deploy", **settings: str) -> subprocess.Popen[str]:
+        """Start a command of deploy/release without make, so that a signal reaches it, and return its process."""
         return subprocess.Popen(
-            [sys.executable, "-m", "deploy.release", word],
+            [sys.executable, "-m", "deploy.release", command],
             cwd=self.root,
             env=self.environ | settings,
             stdout=subprocess.PIPE,
@@ -59,21 +59,21 @@ class Site(ComposeStack):
             start_new_session=True,
         )
 
-    def make(self, word: str = "deploy", *, fails: bool = False, **settings: str) -> str:
-        """Run `make deploy`, or another word, and return what it says; fail the test unless it ends as it should."""
-        return make(word, self.root, self.environ | settings, fails=fails)
+    def make(self, command: str = "deploy", *, fails: bool = False, **settings: str) -> str:
+        """Run a make command in the copy and return its output; fail the test unless it succeeds, or `fails`."""
+        return make(command, self.root, self.environ | settings, fails=fails)
 
-    def interrupt(self, phase: str, how: signal.Signals, **settings: str) -> None:
-        """Start a deploy, end it when it says `phase`, and wait until the last command that it has begun has ended."""
+    def interrupt(self, phase: str, number: signal.Signals, **settings: str) -> None:
+        """Start a deploy, send it the signal when it prints `phase`, and wait until its last command has ended."""
         with self.begin(**settings) as process:
-            said = ""
+            output = ""
             for line in process.stdout or ():
-                said += line
+                output += line
                 if phase in line:
-                    process.send_signal(how)
+                    process.send_signal(number)
                     break
             else:
-                raise AssertionError(said)
+                raise AssertionError(output)
             process.communicate(timeout=60)
         with (self.root / ".deploy").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -82,8 +82,8 @@ class Site(ComposeStack):
         """Return the text of .env."""
         return (self.root / ".env").read_text()
 
-    def left(self) -> dict[str, set[str]]:
-        """Return what there is of the app: its containers, its images' tags, the files in its sockets' folder."""
+    def resources(self) -> dict[str, set[str]]:
+        """Return the app's containers, image tags and sockets, and the containers of `docker compose run`."""
         images = docker("image", "ls", f"{self.project}-app", "--format", "{{.Tag}}").split()
         return {
             "containers": self.containers("app", one_off=False),
@@ -93,28 +93,28 @@ class Site(ComposeStack):
         }
 
     def containers(self, service: str, *, one_off: bool) -> set[str]:
-        """Return the containers of the service, those of `docker compose run` or the others."""
+        """Return the containers of the service; with `one_off`, those of `docker compose run` instead."""
         labels = {"project": self.project, "service": service, "oneoff": str(one_off)}
         filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
         return set(docker("container", "ls", "--all", "--quiet", *filters).split())
 
     def version(self) -> dict[str, str]:
-        """Return what /version answers."""
-        answer: dict[str, str] = httpx.get(f"{self.url}/version").json()
-        return answer
+        """Return the response of /version."""
+        version: dict[str, str] = httpx.get(f"{self.url}/version").json()
+        return version
 
 
 def copy_tree(folder: Path) -> None:
-    """Copy what a deploy needs of today's tree."""
+    """Copy the files that a deploy needs."""
     for each in [*TREE, ".dockerignore", ".gitignore"]:
         copy = shutil.copytree if (ROOT / each).is_dir() else shutil.copy
         copy(ROOT / each, folder / each)
 
 
-def make(word: str, folder: Path, environ: dict[str, str], *, fails: bool) -> str:
-    """Run make in a folder, and return what it says; fail the test unless it ends as it should."""
+def make(command: str, folder: Path, environ: dict[str, str], *, fails: bool) -> str:
+    """Run a make command in a folder and return its output; fail the test unless it succeeds, or `fails`."""
     ended = subprocess.run(
-        ["make", "--no-print-directory", word],
+        ["make", "--no-print-directory", command],
         cwd=folder,
         env=environ,
         stdout=subprocess.PIPE,
@@ -128,10 +128,10 @@ def make(word: str, folder: Path, environ: dict[str, str], *, fails: bool) -> st
 
 
 def other(backend: str) -> str:
-    """Return the backend that it is not."""
+    """Return the other backend."""
     return next(each for each in BACKENDS if each != backend)
 
 
-def later(what: str) -> str:
-    """Return code that does this in each worker, three seconds after its start."""
-    return f"\nimport os, threading\nif os.getppid() == 1:\n    threading.Timer(3, lambda: {what}).start()\n"
+def later(statement: str) -> str:
+    """Return code that runs a statement in each worker three seconds after its start."""
+    return f"\nimport os, threading\nif os.getppid() == 1:\n    threading.Timer(3, lambda: {statement}).start()\n"

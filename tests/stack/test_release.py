@@ -1,4 +1,4 @@
-"""make deploy, rollback and releases, on a copy of the tree: nothing is lost, whatever fails or is interrupted."""
+"""make deploy, rollback and releases, on a copy of the tree: no request fails, whatever fails or is interrupted."""
 
 import signal
 
@@ -28,23 +28,23 @@ def site(request, tmp_path_factory):
         site.down()
 
 
-def test_the_first_deploy_needs_nothing_else_and_compose_leaves_it_as_it_is(site):
+def test_first_deploy_works_alone_and_compose_up_changes_nothing(site):
     assert {"release": "one", "backend": site.backend}.items() <= site.version().items()
     assert site.env() == f"# mine\nBACKEND={site.backend}\nLOG_LEVEL=info\nRELEASE=one\n"
-    before = site.left()
+    before = site.resources()
     site.compose("up", "--detach", "--wait")
-    assert site.left()["containers"] == before["containers"]
+    assert site.resources()["containers"] == before["containers"]
 
 
-def test_a_deploy_a_switch_and_a_rollback_lose_no_request(site):
+def test_deploy_switch_and_rollback_lose_no_request(site):
     nginx = site.inspect("nginx")["Id"]
-    site.execute("app", "touch", "/run/app/0123456789ab.sock")  # as a container leaves it that was killed
+    site.execute("app", "touch", "/run/app/0123456789ab.sock")  # a killed container leaves its socket
     with load(site.url) as clients:
         for release, backend in [("two", site.backend), ("two", other(site.backend))]:
             site.make(RELEASE=release, BACKEND=backend)
             assert {"release": release, "backend": backend}.items() <= site.version().items()
-            assert len(site.left()["containers"]) == 1
-            assert site.left()["sockets"] == {"live.sock", f"{site.version()['instance']}.sock"}
+            assert len(site.resources()["containers"]) == 1
+            assert site.resources()["sockets"] == {"live.sock", f"{site.version()['instance']}.sock"}
         site.make("rollback")
         assert {"release": "two", "backend": site.backend}.items() <= site.version().items()
         site.make("rollback", RELEASE="one")
@@ -59,114 +59,114 @@ def test_a_deploy_a_switch_and_a_rollback_lose_no_request(site):
         f"* one on {site.backend}",
         f"deploy: one on {site.backend} is live",
     ]
-    assert site.left()["images"] == {f"one-{site.backend}", f"two-{site.backend}", f"two-{other(site.backend)}"}
+    assert site.resources()["images"] == {f"one-{site.backend}", f"two-{site.backend}", f"two-{other(site.backend)}"}
     site.stop_app()
-    site.start_app()  # Compose wants to find the container of `assets`, too
-    until(site.is_up, "the site is back")
+    site.start_app()  # needs the container of `assets`
+    until(site.is_up, "the site is up")
 
 
 BROKEN = {
     "does not build": ("1 +", "SyntaxError"),
     "cannot be imported": ("\nimport nowhere\n", "No module named 'nowhere'"),
     "is never ready": ('\nhealth.CHECKS["nothing"] = lambda: False\n', "it is running and unhealthy"),
-    "dies after three seconds": (later("os.kill(1, 15)"), "did not last: "),
-    "loses its workers every three seconds": (later("os._exit(1)"), "did not last: of its workers, "),
+    "exits after three seconds": (later("os.kill(1, 15)"), "failed while it was watched: it is "),
+    "loses its workers every three seconds": (later("os._exit(1)"), " workers exited"),
 }
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_release_is_removed_and_the_old_one_serves_on_if_it(fault, site):
+def test_failed_release_is_removed_and_the_live_one_stays_if_it(fault, site):
     text, reason = BROKEN[fault]
-    before, env = site.left(), site.env()
+    before, env = site.resources(), site.env()
     site.change("app/wsgi.py", text)
-    site.change("app/static/root/robots.txt", "# of a release that is refused\n")
+    site.change("app/static/root/robots.txt", "# of a failed release\n")
     try:
         with load(site.url) as clients:
-            said = site.make(fails=True)
+            output = site.make(fails=True)
     finally:
         site.restore("app/wsgi.py")
         site.restore("app/static/root/robots.txt")
-    assert "refused" not in httpx.get(f"{site.url}/robots.txt").text
-    assert reason in said
+    assert "failed" not in httpx.get(f"{site.url}/robots.txt").text
+    assert reason in output
     assert clients.outcomes() == {}
-    assert (site.left(), site.env()) == (before, env)
+    assert (site.resources(), site.env()) == (before, env)
 
 
-def test_a_backend_that_does_not_exist_changes_nothing(site):
-    before, env = site.left(), site.env()
+def test_unknown_backend_is_refused_and_changes_nothing(site):
+    before, env = site.resources(), site.env()
     assert 'target stage "guincorn" could not be found' in site.make(fails=True, BACKEND="guincorn")
-    assert (site.left(), site.env()) == (before, env)
+    assert (site.resources(), site.env()) == (before, env)
 
 
 @pytest.mark.parametrize("name", ["dev", "candidate", "../x", "a b", "-x"])
-def test_a_name_that_cannot_be_is_refused(name, site):
+def test_invalid_name_is_refused(name, site):
     assert f"RELEASE is {name!r}: it must be " in site.make(fails=True, RELEASE=name)
 
 
-def test_a_name_that_is_taken_is_refused_and_its_image_kept(site):
+def test_used_name_is_refused_and_its_image_kept(site):
     before = site.inspect("app")["Image"]
     site.change("app/wsgi.py", "\n# another\n")
     try:
-        assert "RELEASE is 'one': an image has that name already" in site.make(fails=True, RELEASE="one")
+        assert "RELEASE is 'one': another image has that name already" in site.make(fails=True, RELEASE="one")
     finally:
         site.restore("app/wsgi.py")
     assert docker("image", "inspect", f"{site.project}-app:one-{site.backend}", "--format", "{{.Id}}").strip() == before
 
 
-def test_an_image_that_no_deploy_has_made_is_kept_where_a_release_would_be_called_so(site):
+def test_image_with_the_name_that_no_deploy_made_is_kept(site):
     taken = f"{site.project}-app:taken-{site.backend}"
     docker("tag", f"{site.project}-app:one-{site.backend}", taken)
     site.change("app/wsgi.py", "\n# another\n")
     try:
-        assert "RELEASE is 'taken': an image has that name already" in site.make(fails=True, RELEASE="taken")
+        assert "RELEASE is 'taken': another image has that name already" in site.make(fails=True, RELEASE="taken")
     finally:
         site.restore("app/wsgi.py")
-        docker("image", "rm", taken)  # which fails where it is gone
+        docker("image", "rm", taken)  # fails if the deploy removed it
 
 
-def test_a_deploy_of_a_site_that_was_stopped_starts_the_new_release_alone(site):
+def test_deploy_of_a_stopped_site_starts_only_the_new_release(site):
     site.stop_app()
-    assert "does not run" in site.make(RELEASE="after-a-stop")
+    assert "is not running" in site.make(RELEASE="after-a-stop")
     assert site.version()["release"] == "after-a-stop"
-    assert len(site.left()["containers"]) == 1
+    assert len(site.resources()["containers"]) == 1
 
 
-def test_of_two_deploys_at_once_the_second_says_so_and_stops(site):
+def test_second_deploy_at_the_same_time_is_refused(site):
     first = site.begin()
     assert "building" in first.stdout.readline()
-    assert "another deploy is at work here" in site.make(fails=True)
+    assert "another deploy is running here" in site.make(fails=True)
     first.send_signal(signal.SIGINT)
-    said, _ = first.communicate(timeout=60)
-    assert first.returncode == 128 + signal.SIGINT, said
+    output, _ = first.communicate(timeout=60)
+    assert first.returncode == 128 + signal.SIGINT, output
 
 
-PHASES = ["building", "checking", "starting", "healthy", "promoting", "letting"]
+PHASES = ["building", "checking", "starting", "healthy", "promoting", "draining"]
 
 
-@pytest.mark.parametrize(("how", "phases"), [(signal.SIGKILL, PHASES), (signal.SIGINT, PHASES[2:5])])
-def test_a_deploy_that_is_interrupted_costs_nothing_and_the_next_one_cleans_up(how, phases, site):
+@pytest.mark.parametrize(("number", "phases"), [(signal.SIGKILL, PHASES), (signal.SIGINT, PHASES[2:5])])
+def test_interrupted_deploy_loses_no_request_and_the_next_one_cleans_up(number, phases, site):
     with load(site.url) as clients:
-        for number, phase in enumerate(phases):
-            site.interrupt(phase, how, RELEASE=f"interrupted-{number}-{how.name}")
-            assert len(site.left()["containers"]) in {1, 2}
-        site.make(RELEASE=f"last-{how.name}")
+        for phase in phases:
+            site.interrupt(phase, number, RELEASE=f"interrupted-{phase}-{number.name}")
+            assert len(site.resources()["containers"]) in {1, 2}
+        site.make(RELEASE=f"last-{number.name}")
     assert clients.outcomes() == {}
-    assert f"RELEASE=last-{how.name}\n" in site.env()
-    left = site.left()
-    assert (len(left["containers"]), left["one-off"]) == (1, set())
-    assert left["sockets"] == {"live.sock", f"{site.version()['instance']}.sock"}
-    assert left["images"] == set((site.root / ".releases").read_text().split())
+    assert f"RELEASE=last-{number.name}\n" in site.env()
+    resources = site.resources()
+    assert (len(resources["containers"]), resources["one-off"]) == (1, set())
+    assert resources["sockets"] == {"live.sock", f"{site.version()['instance']}.sock"}
+    assert resources["images"] == set((site.root / ".releases").read_text().split())
     assert (site.root / ".deploy").read_text() == ""
 
 
-def test_images_that_are_too_old_are_removed_and_nobody_elses(site):
+def test_images_of_old_releases_are_removed_and_no_others(site):
     live = f"{site.version()['release']}-{site.backend}"
     old = [f"old{number}-{site.backend}" for number in range(1, 5)]
     for tag in [*old, "yours"]:
         docker("tag", f"{site.project}-app:{live}", f"{site.project}-app:{tag}")
     (site.root / ".releases").write_text("\n".join([*old, live]))
     plain = docker("create", f"{site.project}-app:{live}").strip()
-    docker("commit", plain, f"{site.project}-app:{old[0]}")  # an image that has no other name
+    docker("commit", plain, f"{site.project}-app:{old[0]}")  # an image with no other name
     docker("rm", plain)
     yours = docker("create", f"{site.project}-app:{old[0]}").strip()
     try:
@@ -176,16 +176,16 @@ def test_images_that_are_too_old_are_removed_and_nobody_elses(site):
     site.make(RELEASE="newest")
     kept = [*old[2:], live, f"newer-{site.backend}", f"newest-{site.backend}"]
     assert (site.root / ".releases").read_text().split() == kept
-    assert {*kept, "yours"} <= site.left()["images"]
-    assert old[0] not in site.left()["images"]
+    assert {*kept, "yours"} <= site.resources()["images"]
+    assert old[0] not in site.resources()["images"]
 
 
-def test_a_first_deploy_that_fails_leaves_nothing_and_the_next_may_have_its_name(tmp_path):
+def test_failed_first_deploy_leaves_nothing_and_frees_its_name(tmp_path):
     require("docker", BACKENDS[0])
     site = Site(BACKENDS[0], "-first", tmp_path)
     try:
         site.change("app/wsgi.py", later("os._exit(1)"))
-        assert "the last lines of" in site.make(fails=True, RELEASE="one")
+        assert "its last log lines:" in site.make(fails=True, RELEASE="one")
         assert site.containers("app", one_off=False) == set()
         assert docker("image", "ls", "--quiet", f"{site.project}-app") == ""
         site.restore("app/wsgi.py")

@@ -1,4 +1,4 @@
-"""`make swarm-drills`: does every drill to a cluster, and prints what came of each."""
+"""`make swarm-drills`: run every drill on a cluster, and print a table of the results."""
 
 import signal
 import sys
@@ -11,8 +11,8 @@ from tests.swarm.drills import DRILLS
 
 
 def main() -> None:
-    """Do the drills; exit 1 where one has missed its goal."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is left
+    """Run the drills; exit 1 if one misses its goal."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # removes the cluster, as Ctrl-C does
     missed = []
     print(TABLE, flush=True)
     with tempfile.TemporaryDirectory() as folder:

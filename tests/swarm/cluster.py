@@ -1,4 +1,4 @@
-"""A Docker Swarm of three machines, each a container, with a registry beside them, and `make swarm-deploy` onto it."""
+"""A Docker Swarm of three nodes in containers, with a registry, to which tests run `make swarm-deploy`."""
 
 import json
 import os
@@ -21,23 +21,23 @@ from tests.stack.waiting import until
 REGISTRY_IMAGE = "registry:3"
 REGISTRY = "registry:5000"
 PORT = 8080
-# Of a line of nginx's access log by way of the engine: the machine, when, the answer, and that of each replica asked.
+# A failed request in nginx's access log: the node, the time, the status, and the status of each replica.
 FAILED = r'@(\S+) +\| .*"time":"([^"]+)".*"status":(5\d\d),.*"upstream_status":"([^"]+)"'
 
 
 class Cluster:
-    """Three engines, all of them managers, so that the swarm decides on as long as two are there."""
+    """Three engines, all managers, so that the swarm survives the loss of one."""
 
     def __init__(self, folder: Path, backend: str) -> None:
         self.name = f"wsgi-test-{os.getpid()}-swarm"
         self.folder = folder
         self.backend = backend
         self.engines: list[Engine] = []
-        self.exits = ExitStack()  # what removes that which is there so far
+        self.exits = ExitStack()  # removes everything started so far
         copy_tree(folder)
 
     def up(self) -> None:
-        """Start the machines and the registry, and make the first deploy."""
+        """Start the nodes and the registry, and deploy the release `first`."""
         docker("network", "create", self.name)
         self.exits.callback(docker, "network", "rm", self.name)
         self.exits.callback(docker, "rm", "--force", "--volumes", f"{self.name}-registry")
@@ -50,7 +50,7 @@ class Cluster:
             self.exits.callback(engine.remove)
             self.engines.append(engine)
         for engine in self.engines:
-            until(engine.answers, f"{engine.name} answers", 60)
+            until(engine.is_up, f"{engine.name} is up", 60)
         first, *others = self.engines
         first.docker("swarm", "init", "--advertise-addr", first.address)
         token = first.docker("swarm", "join-token", "--quiet", "manager").strip()
@@ -58,29 +58,29 @@ class Cluster:
             engine.docker("swarm", "join", "--token", token, f"{first.address}:2377")
         first.load(*BASE_IMAGES)
         self.make(BACKEND=self.backend, RELEASE="first")
-        until(lambda: all(map(self.answers, self.engines)), "nginx has found the app on each machine")
+        until(lambda: all(map(self.is_up, self.engines)), "the site is up on every node")
 
     def down(self) -> None:
-        """Remove everything, also where something cannot be removed."""
+        """Remove everything, even if a removal fails."""
         self.exits.close()
 
     @property
     def urls(self) -> list[str]:
-        """Return where each machine answers."""
+        """Return the URL of the site on each node."""
         return [self.url(engine) for engine in self.engines]
 
     def url(self, engine: Engine) -> str:
-        """Return where this machine answers."""
+        """Return the URL of the site on this node."""
         return f"http://{engine.address}:{PORT}"
 
-    def make(self, word: str = "swarm-deploy", *, fails: bool = False, **settings: str) -> str:
-        """Run `make swarm-deploy` on the first machine's engine, and return what it says."""
+    def make(self, command: str = "swarm-deploy", *, fails: bool = False, **settings: str) -> str:
+        """Run `make swarm-deploy` with the first node's engine, and return its output."""
         own = {"REGISTRY": REGISTRY, "COMPOSE_PROJECT_NAME": "site", "HTTP_PORT": str(PORT), "PYTHON": sys.executable}
-        return make(word, self.folder, environ(self.engines[0]) | own | settings, fails=fails)
+        return make(command, self.folder, environ(self.engines[0]) | own | settings, fails=fails)
 
     @contextmanager
     def changed(self, path: str, more: str) -> Iterator[None]:
-        """Write `more` at the end of a file of the tree, during the block; where there is none, into a new one."""
+        """Append `more` to a file of the copy, or create the file, and undo that after the block."""
         file = self.folder / path
         text = file.read_text() if file.exists() else None
         file.write_text(f"{text or ''}\n{more}")
@@ -93,16 +93,16 @@ class Cluster:
                 file.write_text(text)
 
     def manager(self, *arguments: str) -> str:
-        """Run `docker` on the first machine."""
+        """Run `docker` on the first node."""
         return self.engines[0].docker(*arguments)
 
     def service(self, name: str) -> dict[str, Any]:
-        """Return what the engines know of a service of the stack."""
+        """Return the description of a service of the stack."""
         found: list[dict[str, Any]] = json.loads(self.manager("service", "inspect", f"site_{name}"))
         return found[0]
 
     def releases(self) -> set[str]:
-        """Return what is live, by the image of each replica, and by a few answers through each machine."""
+        """Return the tags of the live releases: of each replica's image, and of six responses from each node."""
         options = ["--filter", "desired-state=running", "--format", "{{.Image}}"]
         images = self.manager("service", "ps", *options, "site_app").split()
         found = {image.partition("@")[0].rpartition(":")[2] for image in images}
@@ -112,48 +112,48 @@ class Cluster:
         return found
 
     def static_files(self) -> set[str]:
-        """Return the static files that the home page names, through any of the machines."""
+        """Return the static files that the home page names, on any node."""
         pages = [httpx.get(url).text for url in self.urls]
         return {name for page in pages for name in re.findall(r'(?:href|src)="(/static/[^"]+)"', page)}
 
     def get(self, path: str) -> set[str]:
-        """Return what this path is answered on the machines: the status, and for a success the body."""
-        answers = [httpx.get(url + path) for url in self.urls]
-        return {each.text if each.is_success else str(each.status_code) for each in answers}
+        """Return the different responses of the nodes to this path: the body of a success, else the status."""
+        responses = [httpx.get(url + path) for url in self.urls]
+        return {each.text if each.is_success else str(each.status_code) for each in responses}
 
     def engine(self, name: str) -> Engine:
-        """Return the machine that the swarm knows by this name."""
+        """Return the engine of the node with this name."""
         return next(engine for engine in self.engines if engine.name.endswith(f"-{name}"))
 
     def replicas(self) -> list[str]:
-        """Return the machine of each replica that runs and is meant to."""
+        """Return the node of each replica that runs and should."""
         options = ["--filter", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"]
         lines = self.manager("service", "ps", *options, "site_app").splitlines()
         return [node for node, state, *_ in map(str.split, lines) if state == "Running"]
 
-    def account(self) -> str:
-        """Return what has happened lately: where the replicas were, and what nginx has had from them that failed."""
+    def history(self) -> str:
+        """Return the history of the replicas, and counts of the requests that failed in the last three minutes."""
         states = "{{.Name}} {{.Node}} {{.Image}} {{.DesiredState}} {{.CurrentState}} {{.Error}}"
         tasks = self.manager("service", "ps", "--format", states, "site_app")
-        # With a limit: the logs of a machine that is lost would be waited for.
+        # With a timeout, because `docker service logs` waits for a node that is down.
         logs = ["timeout", "30", "docker", "-H", self.engines[0].host, "service", "logs", "--since", "3m", "site_nginx"]
-        said = subprocess.run(logs, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT, check=False).stdout
-        complaints = Counter(re.findall(FAILED, said))
-        return "\n".join([tasks, *(f"{' '.join(each)}: {count}" for each, count in sorted(complaints.items()))])
+        output = subprocess.run(logs, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT, check=False).stdout
+        failures = Counter(re.findall(FAILED, output))
+        return "\n".join([tasks, *(f"{' '.join(each)}: {count}" for each, count in sorted(failures.items()))])
 
     def errors(self) -> str:
-        """Return what has gone wrong in the daemons themselves, the last of it."""
+        """Return the last ten errors in the log of each engine."""
         found = []
         for engine in self.engines:
             command = ["docker", "logs", "--tail", "200", engine.name]
-            said = subprocess.run(
+            output = subprocess.run(
                 command, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT, check=False
             ).stdout
-            found += [engine.name, *[line for line in said.splitlines() if "level=error" in line][-10:]]
+            found += [engine.name, *[line for line in output.splitlines() if "level=error" in line][-10:]]
         return "\n".join(found)
 
-    def answers(self, engine: Engine) -> bool:
-        """Tell whether the site is there, by way of this machine."""
+    def is_up(self, engine: Engine) -> bool:
+        """Tell whether the site responds on this node."""
         try:
             return httpx.get(f"{self.url(engine)}/readyz").status_code == 200
         except httpx.TransportError:

@@ -1,4 +1,4 @@
-"""What happens to a cluster under load, one after the other: each leaves it as the next one needs it."""
+"""Drills on a cluster under load. They run in this order, and each restores what the next one needs."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from tests.stack.site import other
 from tests.stack.waiting import until
 from tests.swarm.cluster import Cluster
 
-# As on one machine, through each of the three.
+# The load of the drills on one machine, sent to each node.
 LOAD = KINDS
 
 
@@ -19,7 +19,7 @@ def deploy(cluster: Cluster, clients: Load) -> None:
     before = named = cluster.static_files()
     with cluster.changed("app/static/style.css", "/* second */"), ThreadPoolExecutor() as pool:
         deploy = pool.submit(cluster.make, RELEASE="second")
-        # Whichever release's page somebody has, every machine has its files.
+        # Every node has the files of both releases, whichever page names them.
         while not deploy.done():
             named = named | cluster.static_files()
             assert not [name for name in named if "404" in cluster.get(name)]
@@ -33,23 +33,23 @@ def deploy(cluster: Cluster, clients: Load) -> None:
 
 def scale(cluster: Cluster, clients: Load) -> None:
     for count in (6, 3):
-        cluster.manager("service", "scale", f"site_app={count}")  # returns when so many run
+        cluster.manager("service", "scale", f"site_app={count}")  # returns when that many replicas run
         assert len(cluster.replicas()) == count
 
 
 def switch(cluster: Cluster, clients: Load) -> None:
     cluster.make(BACKEND=other(cluster.backend), RELEASE="third")
     wait_until_live(cluster, f"third-{other(cluster.backend)}")
-    assert len(cluster.replicas()) == 3  # as it was scaled
+    assert len(cluster.replicas()) == 3  # the scale is kept
 
 
 def broken(cluster: Cluster, clients: Load) -> None:
-    # It can be imported, but by no server: so only the engine finds out.
+    # The launcher can import it, but a server cannot. So only the rollout detects it.
     [before], robots = cluster.releases(), cluster.get("/robots.txt")
     text = 'import sys\nif {"gunicorn", "uwsgi"} & sys.modules.keys():\n    raise RuntimeError\n'
     with cluster.changed("app/wsgi.py", text), cluster.changed("app/static/root/robots.txt", "Disallow: /fourth"):
-        said = cluster.make(RELEASE="fourth", fails=True)
-    assert "rollback completed" in said
+        output = cluster.make(RELEASE="fourth", fails=True)
+    assert "rollback completed" in output
     wait_until_live(cluster, before)
     assert cluster.get("/robots.txt") == robots
     assert f":{before}@" in cluster.service("assets")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
@@ -59,10 +59,10 @@ def drain(cluster: Cluster, clients: Load) -> None:
     engine = cluster.engines[1]
     take_out(cluster, clients, engine)
     cluster.manager("node", "update", "--availability", "drain", "n2")
-    until(lambda: len(where := cluster.replicas()) == 3 and "n2" not in where, "all run elsewhere", 90)
+    until(lambda: len(where := cluster.replicas()) == 3 and "n2" not in where, "three replicas run on other nodes", 90)
     engine.restart_daemon()
     cluster.manager("node", "update", "--availability", "active", "n2")
-    until(lambda: cluster.answers(engine), "it answers again", 120)
+    until(lambda: cluster.is_up(engine), "the site is up on the node", 120)
     spread(cluster)
 
 
@@ -70,22 +70,22 @@ def restart_daemon(cluster: Cluster, clients: Load) -> None:
     engine = cluster.engine(min(cluster.replicas()))
     take_out(cluster, clients, engine)
     engine.restart_daemon()
-    until(lambda: cluster.answers(engine), "it answers again", 120)
+    until(lambda: cluster.is_up(engine), "the site is up on the node", 120)
     until(lambda: len(cluster.replicas()) == 3, "three replicas run", 60)
     spread(cluster)
 
 
 def lose(cluster: Cluster, clients: Load) -> None:
-    lost = max(cluster.replicas())  # not the first one, which is asked
+    lost = max(cluster.replicas())  # not the first node, on which the commands run
     engine = cluster.engine(lost)
     take_out(cluster, clients, engine)
     engine.cut(cluster.name)
-    until(lambda: run_elsewhere(cluster, lost), "all run elsewhere", 120)
-    time.sleep(15)  # with what it took to notice, as long as nginx waits for what was in flight on it
+    until(lambda: run_elsewhere(cluster, lost), "three replicas run on other nodes", 120)
+    time.sleep(15)  # nginx's timeout for requests in flight on the lost node has then passed
 
 
 def run_elsewhere(cluster: Cluster, lost: str) -> bool:
-    """Tell whether all run, on other machines; where it was the leader, nobody knows that until there is another."""
+    """Tell whether all replicas run on other nodes. Without a leader, until one is elected, the command fails."""
     try:
         where = cluster.replicas()
     except AssertionError:
@@ -94,12 +94,12 @@ def run_elsewhere(cluster: Cluster, lost: str) -> bool:
 
 
 def wait_until_live(cluster: Cluster, release: str) -> None:
-    """Wait until nothing else answers: a replica that is to go answers for as long as an nginx has not heard of it."""
+    """Wait until only this release responds. A draining replica responds until every nginx has the new addresses."""
     until(lambda: cluster.releases() == {release}, f"only {release} is live", DNS_DELAY + QUIET_SECONDS)
 
 
 def spread(cluster: Cluster) -> None:
-    """Put replicas on all machines again, which the engine by itself does not, and asked once not always evenly."""
+    """Spread the replicas over all nodes again. The engine does so only on request, and not always evenly."""
     for _ in range(3):
         cluster.manager("service", "update", "--quiet", "--force", "site_app")
         if sorted(cluster.replicas()) == ["n1", "n2", "n3"]:
@@ -108,24 +108,24 @@ def spread(cluster: Cluster) -> None:
 
 
 def take_out(cluster: Cluster, clients: Load, engine: Engine) -> None:
-    """Send no more requests to the machine, as the load balancer in front of all would; what it has, it ends."""
+    """Send no more requests to the node, as a load balancer would, and let the requests in flight end."""
     clients.urls.remove(cluster.url(engine))
     time.sleep(3)
     clients.event = time.monotonic()
 
 
-# Of what comes through two machines, the share in flight on the one replica of three. None is told that it is lost:
-# nginx waits 30 seconds for each. What it has not taken, another one gets at once, before the engine has noticed.
+# The requests from two nodes that are in flight on one replica of three. nginx does not notice that they are lost, and
+# waits 30 seconds for each. A request that the replica has not accepted is retried on another one at once.
 LOST = Goal(2 * sum(kind.clients for kind in LOAD) // 3, ("* 503", "* 504", "* IncompleteRead"), 5)
-# This one is told to stop, and has 15 seconds: mostly enough, and at the worst it cuts the slow ones.
+# The daemon gives this replica 15 seconds to stop, which can abort slow requests.
 RESTARTED = Goal(2 * sum(kind.clients for kind in LOAD if kind.name == "slow"), LOST.outcomes, 5)
 
 DRILLS = [
     Drill("deploy", deploy, NOTHING_FAILS, LOAD),
     Drill("scale 2 -> 6 -> 3", scale, NOTHING_FAILS, LOAD),
     Drill("switch the backend", switch, NOTHING_FAILS, LOAD),
-    Drill("an update that is broken", broken, NOTHING_FAILS, LOAD),
-    Drill("drain a machine, restart its daemon, take it back", drain, NOTHING_FAILS, LOAD),
-    Drill("a manager's daemon is restarted, undrained", restart_daemon, RESTARTED, LOAD),
-    Drill("a machine is lost", lose, LOST, LOAD),
+    Drill("a broken update", broken, NOTHING_FAILS, LOAD),
+    Drill("drain a node, restart its daemon, activate it", drain, NOTHING_FAILS, LOAD),
+    Drill("restart the daemon of a manager, undrained", restart_daemon, RESTARTED, LOAD),
+    Drill("lose a node", lose, LOST, LOAD),
 ]

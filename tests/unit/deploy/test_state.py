@@ -1,4 +1,4 @@
-"""What is live and what can be returned to: .env and .releases."""
+"""The live release in .env, and the releases to roll back to in .releases."""
 
 import os
 import stat
@@ -17,9 +17,9 @@ def _folder(tmp_path, monkeypatch):
 ONE, TWO = Release("1-rc.1", "gunicorn"), Release("2", "uwsgi")
 
 
-def test_a_release_is_its_tag_and_back():
+def test_release_is_read_back_from_its_tag():
     assert ONE.tag == "1-rc.1-gunicorn"
-    assert Release.of_tag(ONE.tag) == ONE
+    assert Release.from_tag(ONE.tag) == ONE
     assert str(ONE) == "1-rc.1 on gunicorn"
 
 
@@ -34,19 +34,19 @@ def test_a_release_is_its_tag_and_back():
         ("export RELEASE = '1'\n  BACKEND: x\n", "RELEASE=2\nBACKEND=uwsgi\n"),
     ],
 )
-def test_what_is_live_stands_in_env_once_and_everything_else_is_as_it_was(before, after):
+def test_write_live_sets_the_release_once_and_keeps_every_other_line(before, after):
     state.ENV.write_bytes(before.encode())
     state.write_live(TWO)
     assert state.ENV.read_bytes().decode() == after
 
 
-def test_without_env_there_is_one_then_and_nothing_else_is_left():
+def test_write_live_creates_env_and_no_other_file():
     state.write_live(TWO)
     assert state.ENV.read_text() == "BACKEND=uwsgi\nRELEASE=2\n"
     assert {path.name for path in state.ENV.parent.iterdir()} == {".env", ".releases"}
 
 
-def test_env_keeps_its_permissions_and_stays_a_link(tmp_path):
+def test_env_keeps_its_permissions_and_stays_a_symlink(tmp_path):
     (tmp_path / "elsewhere").write_text("A=b\n")
     (tmp_path / "elsewhere").chmod(0o600)
     state.ENV.symlink_to("elsewhere")
@@ -58,7 +58,7 @@ def test_env_keeps_its_permissions_and_stays_a_link(tmp_path):
 
 @pytest.fixture
 def when_written(monkeypatch):
-    """Return what files are like, as os.stat says it, at the moments when they have got their text."""
+    """Return the os.stat results of the files that are written, taken once they have their text."""
     found = []
     monkeypatch.setattr(os, "fsync", lambda file: found.append(os.fstat(file)))
     return found
@@ -67,7 +67,7 @@ def when_written(monkeypatch):
 def test_env_is_never_readable_by_others_while_it_is_replaced(when_written):
     state.ENV.write_text("SECRET=1\n")
     state.ENV.chmod(0o600)
-    # What a run that was killed has left.
+    # A deploy that is killed leaves this file.
     state.ENV.with_name(".env.new").write_text("")
     state.ENV.with_name(".env.new").chmod(0o644)
     state.write_live(TWO)
@@ -75,7 +75,7 @@ def test_env_is_never_readable_by_others_while_it_is_replaced(when_written):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
-def test_what_root_replaces_stays_its_owners(when_written):
+def test_root_keeps_the_owner_of_env(when_written):
     state.ENV.write_text("A=b\n")
     os.chown(state.ENV, 1234, 2345)
     state.write_live(TWO)
@@ -83,7 +83,7 @@ def test_what_root_replaces_stays_its_owners(when_written):
         assert (found.st_uid, found.st_gid) == (1234, 2345)
 
 
-def test_whoever_may_not_choose_the_owner_replaces_the_file_all_the_same(monkeypatch):
+def test_env_is_replaced_even_if_its_owner_cannot_be_kept(monkeypatch):
     def refuse(*_):
         raise PermissionError
 
@@ -94,14 +94,14 @@ def test_whoever_may_not_choose_the_owner_replaces_the_file_all_the_same(monkeyp
     assert stat.S_IMODE(state.ENV.stat().st_mode) == 0o640
 
 
-def test_the_last_release_is_live_and_none_is_listed_twice():
+def test_releases_are_listed_once_the_live_one_last():
     assert state.releases() == []
     for release in (ONE, TWO, ONE):
         state.write_live(release)
     assert state.releases() == [TWO, ONE]
 
 
-def test_what_is_unfinished_is_known_until_it_is_finished():
+def test_unfinished_releases_are_listed_until_none_is_written():
     assert state.unfinished() == []
     state.write_unfinished(ONE, TWO)
     assert state.unfinished() == [ONE, TWO]

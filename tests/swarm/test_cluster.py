@@ -1,4 +1,4 @@
-"""Three machines: whatever is planned costs no request, and what a crash costs is bounded."""
+"""Three nodes: planned changes lose no request, and a crash loses a bounded number."""
 
 import os
 import signal
@@ -30,18 +30,18 @@ def cluster(tmp_path_factory):
         cluster.down()
 
 
-def test_every_machine_answers_with_its_static_files(cluster):
+def test_every_node_serves_the_static_files(cluster):
     names = cluster.static_files()
     assert names
     assert not [name for name in names if "404" in cluster.get(name)]
 
 
-def test_a_release_that_cannot_be_imported_changes_nothing_but_where_its_files_would_be(cluster):
+def test_release_that_cannot_be_imported_does_not_change_the_app(cluster):
     before = cluster.service("app")["Version"]
     with cluster.changed("app/wsgi.py", "raise RuntimeError('broken')"):
-        said = cluster.make(RELEASE="broken", fails=True)
-    assert "site_assets has failed" in said
-    assert "RuntimeError: broken" in said
+        output = cluster.make(RELEASE="broken", fails=True)
+    assert "site_assets failed" in output
+    assert "RuntimeError: broken" in output
     assert cluster.service("app")["Version"] == before
 
 
@@ -54,13 +54,13 @@ def test_a_release_that_cannot_be_imported_changes_nothing_but_where_its_files_w
         ({"RELEASE": "a b"}, "swarm: RELEASE is 'a b': it must be "),
     ],
 )
-def test_what_cannot_be_meant_is_refused(settings, sentence, cluster):
-    said = cluster.make(fails=True, **settings)
-    assert sentence in said
-    assert "pushing" not in said
+def test_invalid_setting_is_refused(settings, sentence, cluster):
+    output = cluster.make(fails=True, **settings)
+    assert sentence in output
+    assert "pushing" not in output
 
 
-def test_secrets_reach_the_app_and_a_change_of_them_is_an_update(cluster):
+def test_secrets_reach_the_app_and_changing_them_triggers_an_update(cluster):
     before = cluster.service("app")["Version"]
     with cluster.changed(".secrets", "LOG_LEVEL=guess"):
         assert "LOG_LEVEL is 'guess'" in cluster.make(RELEASE="first", fails=True)
@@ -69,59 +69,59 @@ def test_secrets_reach_the_app_and_a_change_of_them_is_an_update(cluster):
         cluster.make(RELEASE="first")
     assert cluster.service("app")["Version"] != before
     for url in cluster.urls:
-        answer = httpx.post(f"{url}/echo", json="more than ten")
-        assert (answer.status_code, "The limit is 10 bytes." in answer.text) == (413, True)  # nginx would let it pass
+        response = httpx.post(f"{url}/echo", json="more than ten")
+        assert (response.status_code, "The limit is 10 bytes." in response.text) == (413, True)  # the app's own limit
     cluster.make(RELEASE="first")
     assert {httpx.post(f"{url}/echo", json="more than ten").status_code for url in cluster.urls} == {200}
 
 
-def test_an_nginx_that_would_not_start_is_refused_before_anything_is_changed(cluster):
+def test_invalid_nginx_configuration_is_refused_and_changes_nothing(cluster):
     before = [cluster.service(name)["Version"] for name in ("app", "assets", "nginx")]
     with cluster.changed("nginx/site.conf", "nonsense;"):
-        said = cluster.make(RELEASE="first", fails=True)
-    assert 'unknown directive "nonsense"' in said
-    assert "pushing" not in said
+        output = cluster.make(RELEASE="first", fails=True)
+    assert 'unknown directive "nonsense"' in output
+    assert "pushing" not in output
     assert "ALLOWED_HOSTS is 'b;'" in cluster.make(RELEASE="first", ALLOWED_HOSTS="a,b;", fails=True)
     assert [cluster.service(name)["Version"] for name in ("app", "assets", "nginx")] == before
 
 
-def test_the_way_back_to_a_release_of_the_other_backend_says_which(cluster):
+def test_release_of_the_other_backend_is_named(cluster):
     cluster.manager("tag", "registry:5000/app:first-gunicorn", "registry:5000/app:old-uwsgi")
     cluster.manager("push", "--quiet", "registry:5000/app:old-uwsgi")
-    said = cluster.make(RELEASE="old", fails=True)
-    assert "there is no old on gunicorn, only old on uwsgi: BACKEND=uwsgi goes back to that" in said
-    assert "building" not in said
+    output = cluster.make(RELEASE="old", fails=True)
+    assert "there is no old on gunicorn, only old on uwsgi: set BACKEND=uwsgi" in output
+    assert "building" not in output
 
 
-def test_drills_that_are_ended_leave_nothing():
+def test_stopped_drills_leave_nothing():
     require("docker", "gunicorn")
     with subprocess.Popen([sys.executable, "-m", "tests.swarm"], cwd=ROOT, stdout=subprocess.DEVNULL) as drills:
         name = f"wsgi-test-{drills.pid}-swarm"
-        until(lambda: len(left(name)) == 5, "its network, its registry and three machines are there", 60)
+        until(lambda: len(resources(name)) == 5, "the network, the registry and three nodes exist", 60)
         drills.send_signal(signal.SIGTERM)
         assert drills.wait(60) != 0
-    assert left(name) == []
+    assert resources(name) == []
 
 
-def test_a_machine_that_cannot_be_started_leaves_nothing():
+def test_node_that_cannot_start_leaves_nothing():
     require("docker", "gunicorn")
     name = f"wsgi-test-{os.getpid()}-lonely-n1"
     with pytest.raises(AssertionError, match="no network"):
         Engine(name, "no network")
-    assert left(name) == []
+    assert resources(name) == []
 
 
-def left(name):
-    """Return the networks and containers of this name."""
+def resources(name):
+    """Return the networks and containers with this name."""
     networks = docker("network", "ls", "--filter", f"name={name}", "--quiet").split()
     return networks + docker("container", "ls", "--all", "--filter", f"name={name}", "--quiet").split()
 
 
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
-def test_a_drill_keeps_its_goal(drill, cluster):
+def test_drill_meets_its_goal(drill, cluster):
     try:
         complaints = run(cluster, drill).complaints()
     except BaseException as error:
         error.add_note(cluster.errors())
         raise
-    assert not complaints, f"{cluster.account()}\n{complaints}"
+    assert not complaints, f"{cluster.history()}\n{complaints}"

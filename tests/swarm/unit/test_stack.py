@@ -1,0 +1,147 @@
+"""deploy/swarm/stack.yml and stack-assets.yml agree with docker-compose.yml, nginx and the servers."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy.docker import Release
+from deploy.server import drain, live
+from deploy.swarm.__main__ import NGINX_SETTINGS
+
+ROOT = Path(__file__).parents[3]
+
+one_machine = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+files = [yaml.safe_load((ROOT / "deploy" / name).read_text()) for name in ("swarm/stack-assets.yml", "swarm/stack.yml")]
+many_machines = files[0]["services"] | files[1]["services"]
+publishing = many_machines["assets"].pop("command")
+
+# Keys with the same value in both files.
+SAME = {"cap_drop", "healthcheck", "logging", "read_only", "user"}
+# Keys that only one file has, or that other tests compare.
+OTHERWISE = {
+    "build": "Swarm does not build",
+    "command": "compared below",
+    "cpus": "deploy.resources",
+    "deploy": "only Swarm has it",
+    "depends_on": "Swarm starts all services at once; deploy/swarm/__main__.py does what needs an order",
+    "environment": "compared below",
+    "image": "from a registry",
+    "mem_limit": "deploy.resources",
+    "network_mode": "Swarm has no `none`",
+    "networks": "compared below",
+    "pids_limit": "deploy.resources",
+    "ports": "Swarm publishes on every address of a node",
+    "pull_policy": "a tag in the registry never changes",
+    "restart": "deploy.restart_policy",
+    "secrets": "only Swarm has them",
+    "security_opt": "Swarm ignores it",
+    "stop_grace_period": "compared below",
+    "tmpfs": "compared below",
+    "volumes": "no sockets, and nginx's configuration is in its image",
+}
+# Settings that only several machines need.
+MORE = {"app": {"LISTEN": "0.0.0.0:8000"}, "nginx": {"NGINX_UPSTREAM": "replicas"}, "assets": {}}
+
+
+@pytest.mark.parametrize("name", many_machines)
+def test_service_is_the_same_in_both_files(name):
+    one, many = one_machine[name], many_machines[name]
+    assert (one.keys() | many.keys()) - SAME <= OTHERWISE.keys()
+    for key in SAME & (one.keys() | many.keys()):
+        assert one[key] == many[key], key
+    limits = many["deploy"]["resources"]["limits"]
+    assert limits["memory"] == one["mem_limit"]
+    assert limits["pids"] == one["pids_limit"]
+    assert limits.get("cpus") == one.get("cpus")
+    assert many["environment"] == one["environment"] | MORE[name]
+
+
+@pytest.mark.parametrize("more", [[], ["--ahead"]])
+def test_static_files_are_published_by_the_same_command(more):
+    assert shlex.split(publishing.replace("${AHEAD}", *more or [""])) == one_machine["assets"]["command"] + more
+
+
+def test_stop_waits_for_dns_the_queue_and_the_longest_request():
+    assert many_machines["nginx"]["stop_grace_period"] == one_machine["nginx"]["stop_grace_period"]
+    graceful = runpy.run_path(str(ROOT / "deploy" / "server" / "gunicorn.conf.py"))["graceful_timeout"]
+    seconds = int(many_machines["app"]["stop_grace_period"].removesuffix("s"))
+    assert seconds > drain.DNS_DELAY + drain.QUIET_SECONDS + live.ANSWER_SECONDS + graceful
+
+
+def test_every_service_is_in_both_files():
+    assert many_machines.keys() == {name for name, service in one_machine.items() if "profiles" not in service}
+
+
+def test_static_files_are_published_by_the_image_of_the_app_for_nginx():
+    for key in ("image", "secrets", "user"):
+        assert many_machines["assets"][key] == many_machines["app"][key]
+    for key in ("secrets", "volumes"):
+        assert files[0][key] == files[1][key]
+    assert files[0]["networks"].items() <= files[1]["networks"].items()
+
+
+def test_tmpfs_mounts_are_the_same_in_both_files():
+    for name, many in many_machines.items():
+        found = {
+            each["target"]: each.get("tmpfs", {}).get("size") for each in many["volumes"] if each["type"] == "tmpfs"
+        }
+        sizes = [re.fullmatch(r"([^:]+)(?::.*?size=(\d+)m)?", each).groups() for each in one_machine[name]["tmpfs"]]
+        assert found == {target: size and int(size) * 1024**2 for target, size in sizes}
+
+
+def test_networks_are_the_same_and_the_internal_one_has_no_gateway():
+    networks = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["networks"]
+    for name in ("app", "nginx"):
+        # On one machine nginx and the app share a socket instead of a network.
+        assert set(many_machines[name]["networks"]) == {"internal", *one_machine[name]["networks"]}
+    for file in files:
+        assert file["networks"].items() <= networks.items()
+    assert files[1]["networks"].keys() == networks.keys()
+    assert networks["internal"] == {"internal": True}
+
+
+def test_replicas_are_spread_and_reserve_memory():
+    deploy = many_machines["app"]["deploy"]
+    assert deploy["placement"] == {"preferences": [{"spread": "node.id"}]}
+    assert many_machines["nginx"]["deploy"]["mode"] == "global"
+    for name in ("app", "nginx"):
+        resources = many_machines[name]["deploy"]["resources"]
+        reserved, limit = (resources[kind]["memory"] for kind in ("reservations", "limits"))
+        assert 0 < megabytes(reserved) < megabytes(re.sub(r"^\$.*:-(.*)}$", r"\1", limit))
+
+
+def megabytes(text):
+    return int(text.removesuffix("m"))
+
+
+def test_nginx_is_checked_with_every_setting_it_gets():
+    given = many_machines["nginx"]["environment"]
+    assert {*NGINX_SETTINGS, "NGINX_UPSTREAM"} == given.keys()
+    assert {name for name, value in given.items() if value} == {"NGINX_UPSTREAM"}
+
+
+def test_nginx_connects_to_the_port_of_the_replicas():
+    port = many_machines["app"]["environment"]["LISTEN"].partition(":")[2]
+    assert f"server app:{port} resolve" in (ROOT / "nginx" / "replicas.conf").read_text()
+
+
+def test_update_replaces_one_replica_at_a_time_and_rolls_back():
+    app, nginx = (many_machines[name]["deploy"] for name in ("app", "nginx"))
+    update = app["update_config"]
+    assert (update["order"], update["parallelism"], update["failure_action"]) == ("start-first", 1, "rollback")
+    assert (update["monitor"], update["max_failure_ratio"]) == ("10s", 0)
+    assert app["rollback_config"] == {"parallelism": 1, "order": "start-first", "monitor": "5s"}
+    # Only one nginx fits on a port.
+    update = nginx["update_config"]
+    assert (update["order"], update["parallelism"], update["failure_action"]) == ("stop-first", 1, "rollback")
+
+
+def test_image_has_the_same_tag_as_on_one_machine():
+    images = {many_machines[name]["image"] for name in ("app", "assets")}
+    assert images == {"${REGISTRY:-}/app:${RELEASE}-${BACKEND}"}
+    assert one_machine["app"]["image"].endswith(":${RELEASE:-dev}-${BACKEND:-gunicorn}")
+    assert Release("r", "uwsgi").tag == "r-uwsgi"
