@@ -1,11 +1,10 @@
 """The one-shot `assets` service: copies this release's static files into a volume, beside those of earlier releases.
 
-    python -m deploy.server.publish_static           they are the site's from now on
-    python -m deploy.server.publish_static --ahead   of a release that is not live yet: only what no page can name before it is
+    python -m deploy.server.publish_static           publish all files of the live release
+    python -m deploy.server.publish_static --ahead   publish the fingerprinted files of a candidate
 
-A page of the release before still finds its files there, during a deploy and for 30 days after it. Nothing is copied,
-and nothing that waits for this starts, unless the release can: its settings are allowed and its application can be
-imported.
+A page of the previous release still finds its files there, during a deploy and for 30 days after it. Nothing is copied
+unless the settings are valid and the application can be imported.
 """
 
 import json
@@ -19,14 +18,14 @@ from app.assets import MANIFEST, PREFIX, ROOT
 from deploy.server.launch import check
 
 VOLUME = Path("/var/lib/assets")
-KEPT = 30 * 86400  # seconds after the last deploy that a release's files are kept for; longer than any page stays open
+KEPT = 30 * 86400  # seconds for which a release's files are kept after the next deploy
 
 
 def publish(source: Path, target: Path, now: float) -> int:
-    """Make the files of `source` the site's, beside those of earlier releases, and return how many there are.
+    """Copy the files of `source`, remove files that no release used for KEPT, and return the number of files copied.
 
-    A file's time of last access is when it was last part of the newest release; what is older than KEPT is removed. Of
-    the files that are served at / only those of this release are left.
+    The access time of a file is the time when the newest release last contained it. The files served at / are those of
+    this release only.
     """
     for path in listed(target):
         os.utime(path, (now, path.stat().st_mtime))
@@ -40,12 +39,12 @@ def publish(source: Path, target: Path, now: float) -> int:
 
 
 def publish_ahead(source: Path, target: Path, now: float) -> int:
-    """Copy what has a fingerprint: should the release be refused, nobody will have seen any of it."""
+    """Copy the fingerprinted files only: no page names them if the release is refused."""
     return copy(source, target, now, besides=(MANIFEST, ROOT))
 
 
 def copy(source: Path, target: Path, now: float, besides: tuple[str, ...] = ()) -> int:
-    """Copy every file, each at once for whoever reads it, and return how many; not what is in or named `besides`."""
+    """Copy every file atomically, except those in or named `besides`, and return their number."""
     files = [path for path in source.rglob("*") if path.is_file() and path.relative_to(source).parts[0] not in besides]
     for path in files:
         twin = target / path.relative_to(source)

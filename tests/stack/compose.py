@@ -105,10 +105,11 @@ class ComposeStack:
 
     def workers(self) -> set[int]:
         """Return the processes of the app's workers."""
-        return {int(each) for each in self.execute("app", "cat", "/proc/1/task/1/children").stdout.split()}
+        server = "read -r server _ </proc/1/task/1/children; cat /proc/$server/task/$server/children"
+        return {int(each) for each in self.execute("app", "sh", "-c", server).stdout.split()}
 
     def remove_socket(self) -> None:
-        self.execute("app", "sh", "-c", "rm /run/app/$(hostname).sock")
+        self.execute("app", "sh", "-c", "rm /run/app/$(readlink /run/app/live.sock)")
 
     def kill_app(self) -> None:
         """End the first process of the app as the kernel would, and wait until the engine has started another.

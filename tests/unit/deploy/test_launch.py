@@ -32,7 +32,7 @@ def test_a_setting_reaches_the_server(backend):
 
 
 def test_nothing_set_is_gunicorn_on_a_socket_of_its_own(monkeypatch):
-    monkeypatch.setattr("socket.gethostname", lambda: "0123")
+    monkeypatch.setattr("deploy.server.live.container_id", lambda: "0123")
     line = launch.command({"WEB_CONCURRENCY": ""})
     assert line[0] == "gunicorn"
     assert option(line, "--bind") == "unix:/run/app/0123.sock"
