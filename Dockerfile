@@ -1,8 +1,8 @@
-# One file, a target for each image: gunicorn, uwsgi, nginx, loadtest. docker-compose.yml selects.
+# One target per image: gunicorn, uwsgi, nginx, loadtest. docker-compose.yml selects the target.
 ARG PYTHON_IMAGE=python:3.14-slim-trixie
 ARG NGINX_IMAGE=nginx:1.30
 
-# Builds the virtual environments; nothing of it but /venv reaches an image that runs.
+# Builds the virtual environments. Other images copy only /venv from it.
 FROM ${PYTHON_IMAGE} AS build
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt/lists,sharing=locked \
@@ -15,7 +15,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/gunic
     pip --python /venv install --require-hashes --requirement /requirements.txt
 
 FROM build AS build-uwsgi
-# It links whatever libraries it finds here, and the image that runs has neither of these.
+# Otherwise uWSGI links libxml2 and OpenSSL if the build image has them; the final image may not.
 ENV UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false"
 RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/uwsgi.txt,target=/requirements.txt \
     pip --python /venv install --require-hashes --requirement /requirements.txt
@@ -24,7 +24,7 @@ FROM build AS build-loadtest
 RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/loadtest.txt,target=/requirements.txt \
     pip --python /venv install --require-hashes --requirement /requirements.txt
 
-# The static files of the release: named for their content, and compressed. They are the same for both backends.
+# The static files of the release, with fingerprinted names and compressed. Both backends use the same files.
 FROM build AS static
 RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/static.txt,target=/requirements.txt \
     pip --python /venv install --require-hashes --requirement /requirements.txt
@@ -33,7 +33,7 @@ COPY app app
 COPY deploy/server/build_static.py deploy/server/
 RUN /venv/bin/python -m deploy.server.build_static static
 
-# What every Python image has: an interpreter without pip, and a user that owns nothing it runs.
+# The base of all Python images: an interpreter without pip.
 FROM ${PYTHON_IMAGE} AS python
 RUN python -m pip uninstall --yes --root-user-action=ignore pip
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
@@ -41,7 +41,7 @@ WORKDIR /srv
 
 # The application, without a server.
 FROM python AS app
-# The volumes take their owner from these folders when they are new; the number is the one in docker-compose.yml.
+# A new volume takes its owner from these folders. docker-compose.yml has the same user id.
 RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets
 COPY app app
 COPY deploy/server deploy/server
@@ -64,10 +64,10 @@ COPY --from=build-uwsgi /venv /venv
 ARG RELEASE=dev
 ENV BACKEND=uwsgi RELEASE=${RELEASE}
 
-# nginx and its configuration, nothing of the app: so that deploying the app never touches it.
+# nginx with its configuration and without the app's files, so that a deploy of the app does not change this image.
 FROM ${NGINX_IMAGE} AS nginx
-# Memory that is mounted here takes the folder's mode, where nothing says whose it is to be (deploy/swarm/stack.yml).
-RUN install --directory --mode=1777 /run/nginx
+# A tmpfs without an owner (deploy/swarm/stack.yml) takes the mode of this folder.
+RUN install --directory --mode=1777 /run/nginx && install --directory --owner=101 --group=101 /run/nginx/buffers
 COPY nginx /srv/nginx
 WORKDIR /run/nginx
 USER 101:101
@@ -77,6 +77,9 @@ CMD ["/srv/nginx/control.sh", "start"]
 FROM python AS loadtest
 COPY --from=build-loadtest /venv /venv
 COPY loadtest loadtest
-ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_HOST=http://nginx:8080
+# The load test reads the CPU limit, too.
+COPY deploy/server/sizing.py deploy/server/
+# The addresses of nginx on Compose's network: the first that answers is tested (loadtest/site.py).
+ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_SITE="https://nginx:8443 http://nginx:8080"
 USER 10001:10001
-CMD ["python", "-m", "locust"]
+CMD ["python", "-m", "loadtest"]

@@ -1,114 +1,118 @@
-# `make help` lists the commands. Each installs what it needs: into .venv, or, where it is the system's, with apt.
+# `make help` lists the commands. Each installs its Python packages into .venv and its system packages with apt.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
-# Here, too, .env is asked only for what the environment and the command line do not say.
-export BACKEND ?= $(shell sed -n "s/^BACKEND=['\"]*\([a-z]*\).*/\1/p" .env 2>/dev/null)
 
 .PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-local: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## Run the stack without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
+local: .venv/local ## Run the site without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
 	@deploy/install.sh nginx
+	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi
 	@exec .venv/bin/python -m deploy.local
 
-dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## The same, and edits are served at once, with tracebacks in the browser
+dev: .venv/local ## Run the site without Docker for development: edits are served at once, errors show a traceback
 	@deploy/install.sh nginx
+	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi
 	@exec .venv/bin/python -m deploy.local.dev
 
-deploy: ## Build a release and make it live beside the one that is, losing no request (BACKEND=uwsgi, RELEASE=name)
+deploy: ## Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name)
 	@exec $(PYTHON) -m deploy.release deploy
 
-rollback: ## Return to the release that was live before, or to RELEASE=name
+rollback: ## Switch back to the previous release, or to RELEASE=name
 	@exec $(PYTHON) -m deploy.release rollback
 
-releases: ## List the releases to return to, and which is live
+releases: ## List the releases that you can roll back to, and the live one
 	@exec $(PYTHON) -m deploy.release releases
 
-doctor: ## Say whether this machine and the settings can run the site, and what to do if not
+doctor: ## Check that this machine and the settings can run the site, and say how to fix faults
 	@exec $(PYTHON) -m deploy.doctor
 
-# What cannot be installed here is said, and at the end of the tests again, with those that were not run for it.
-test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP against both backends, as processes and in Docker
+# A program that cannot be installed is reported here, and again at the end with the tests that were skipped.
+test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP on both backends, as processes and in Docker
 	@for need in nginx chromium lego pebble slowhttptest wrk; do deploy/install.sh $$need || true; done
-	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/judges || true
+	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/node || true
 	@.venv/bin/pytest --numprocesses 3 --dist loadgroup --cov
 
-test-unit: .venv/test ## Run the tests in process only
+test-unit: .venv/test ## Run only the tests in process
 	@.venv/bin/pytest tests/unit
 
-# The backend that is live stays so, whatever .env says, unless BACKEND is given here.
-swarm-deploy: ## Build, push to REGISTRY and make live a release on the machines of a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
-	@exec env $(if $(filter file,$(origin BACKEND)),-u BACKEND) $(PYTHON) -m deploy.swarm
+# Without BACKEND on the command line or in the environment, the live backend stays, even if .env names another.
+swarm-deploy: ## Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
+	@exec $(PYTHON) -m deploy.swarm
 
-drills: .venv/test ## Break a running stack in every way, under load, on both backends, and print what it cost
+drills: .venv/test ## Run failure drills on a stack under load, on both backends, and print the failed requests
 	@.venv/bin/python -m tests.drills
 
-swarm-drills: .venv/test ## Do the like to a Docker Swarm of three machines, each a container
+swarm-drills: .venv/test ## Run failure drills on a Docker Swarm of three machines, each a container
 	@.venv/bin/python -m tests.swarm
 
 .venv/bin/python:
 	@deploy/install.sh venv
 	$(PYTHON) -m venv .venv
 
-# .venv/GROUP: requirements/GROUP.txt is installed; the judges of the pages are npm's, and their group is Node and npm.
-.venv/judges: tests/judges/package-lock.json
+# .venv/GROUP exists when requirements/GROUP.txt is installed. The group `node` also installs the npm packages of
+# tests/linters.
+.venv/node: tests/linters/package-lock.json
 .venv/%: requirements/%.txt | .venv/bin/python
 	@$(if $(filter uwsgi,$*),deploy/install.sh headers)
 	@$(if $(filter conformance,$*),deploy/install.sh headers apache)
 	UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false" \
 	  .venv/bin/pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
 	  --require-hashes --requirement $<
-	@$(if $(filter judges,$*),.venv/bin/npm --prefix tests/judges ci >/dev/null)
+	@$(if $(filter node,$*),.venv/bin/npm --prefix tests/linters ci >/dev/null)
 	@touch $@
 
-reload: ## Take nginx's changed configuration or renewed certificates, without losing a request
+reload: ## Reload nginx's configuration and certificates without losing a request
 	@docker compose exec --no-TTY nginx /srv/nginx/control.sh reload
 
-certs: .venv/certs ## Make a certificate for development, and its authority (NAMES="localhost 127.0.0.1")
+certs: .venv/certs ## Make a development certificate and its authority (NAMES="localhost 127.0.0.1")
 	@.venv/bin/python -m deploy.tls.certs $(or $(NAMES),localhost 127.0.0.1 ::1)
 
-# locust reads these by itself; unset and empty are the same, and SHAPE has its own users and time (loadtest/shapes.py).
+# locust reads these variables itself. Without SITE it asks Docker for the port of the running site (loadtest/site.py).
 LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(RUN_TIME)) $(if $(SHAPE),LOCUST_SHAPE=$(SHAPE)) \
   $(if $(WORKERS),LOCUST_PROCESSES=$(WORKERS)) $(if $(SCENARIO),LOCUST_USER_CLASSES="$(SCENARIO)") \
   $(if $(OBJECTIVES),LOCUST_OBJECTIVES=$(OBJECTIVES)) $(if $(REPORT),LOCUST_REPORT=$(REPORT)) \
-  LOCUST_HOST=$(or $(HOST),http://127.0.0.1:$(or $(HTTP_PORT),$(shell sed -n 's/^HTTP_PORT=//p' .env 2>/dev/null),8080))
+  $(if $(ALLOW_CHANGE),LOCUST_ALLOW_CHANGE=$(ALLOW_CHANGE)) $(if $(SITE),LOCUST_HOST=$(SITE))
+# Many shells export HOST as the name of the machine: LOCUST_HOST comes before it, unless make's command line sets HOST.
+SITE = $(if $(filter environment,$(origin HOST)),$(or $(LOCUST_HOST),$(HOST)),$(or $(HOST),$(LOCUST_HOST)))
 
-load: .venv/loadtest ## Load-test the running stack, and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=...)
+load: .venv/loadtest ## Load-test the running site and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=http://...)
 	@exec env $(LOAD) .venv/bin/python -m loadtest --config loadtest/headless.conf
 
-load-baseline: .venv/loadtest ## Measure what this machine does, RUNS times, to hold later runs against
+load-baseline: .venv/loadtest ## Run the load test RUNS times and record its figures; later runs are held to them
 	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf
 
-compare: .venv/loadtest ## Compare two stacks: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
-	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY REPORT README,$(if $($(name)),$(name)='$($(name))')) \
+compare: .venv/loadtest ## Measure two stacks in turns: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
+	@deploy/install.sh wrk
+	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY REPORT DOCS,$(if $($(name)),$(name)='$($(name))')) \
 	  .venv/bin/python -m loadtest.compare
 
-bench: .venv/bench ## Measure a request in process, against frameworks, and a look-up among many routes
+bench: .venv/bench ## Measure a request in process, compared with frameworks, and route look-ups
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes
 
-bench-static: .venv/bench ## Measure static files through nginx as configured here, and as short as it can be
+bench-static: .venv/bench ## Measure static files with this nginx configuration and with a minimal one
 	@deploy/install.sh nginx wrk
 	@.venv/bin/python -m bench.static
 
-mutants: .venv/mutation ## Change app/ in a thousand places and count the changes that no test notices
+mutants: .venv/mutation ## Mutation-test app/ and list the mutants that no test catches
 	@rm -rf mutants
 	@.venv/bin/mutmut run && .venv/bin/mutmut results
 
-lint: .venv/lint .venv/judges ## Run all linters; none may find anything
+lint: .venv/lint .venv/node ## Run all linters; any finding fails
 	.venv/bin/ruff format --quiet --check --diff .
 	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy
 	.venv/bin/basedpyright
 	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh nginx/*.sh
 	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
-	.venv/bin/node tests/judges/node_modules/.bin/stylelint --config tests/judges/stylelint.json 'app/static/*.css'
+	.venv/bin/node tests/linters/node_modules/.bin/stylelint --config tests/linters/stylelint.json 'app/static/*.css'
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
 	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
 	for settings in NGINX_TLS=off NGINX_UPSTREAM=replicas \
@@ -122,19 +126,19 @@ lint: .venv/lint .venv/judges ## Run all linters; none may find anything
 	  .venv/bin/compose-lint check --fail-on low .local/lint/tls.yml; \
 	  for target in gunicorn uwsgi nginx loadtest; do docker build --quiet --check --target $$target .; done; \
 	else \
-	  echo "not run: docker build --check, for want of a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \
+	  echo "skipped: docker build --check needs a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \
 	fi
 
-# With their extras: pip 23.0, which is Debian 12's, does not know that the coverage[toml] that a package asks for is the
-# coverage that is locked, takes the newest one there is, and then misses its hash.
-lock: .venv/test .venv/judges ## Write requirements/*.txt anew from pyproject.toml, and the lock of tests/judges
+# --no-strip-extras: Debian 12's pip 23.0 does not match a requirement `coverage[toml]` with a locked `coverage`. It then
+# installs the newest version, whose hash is not locked.
+lock: .venv/test .venv/node ## Update requirements/*.txt from pyproject.toml, and the npm lock of tests/linters
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
 	for group in $(notdir $(basename $(wildcard requirements/*.txt))); do \
 	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --upgrade \
 	    --custom-compile-command 'make lock' pyproject.toml --group $$group --output-file requirements/$$group.txt; \
 	done
-	.venv/bin/npm --prefix tests/judges update --package-lock-only
+	.venv/bin/npm --prefix tests/linters update --package-lock-only
 
-clean: ## Remove the virtual environment and what the tools have left
-	rm -rf .venv .local .hypothesis .*_cache .coverage mutants tests/judges/node_modules
+clean: ## Remove the virtual environment, caches and temporary files
+	rm -rf .venv .local .hypothesis .*_cache .coverage mutants tests/linters/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +

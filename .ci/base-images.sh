@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Sees to it that the base images are here: found, pulled, or, where no registry answers, built from Debian's packages.
+# Provides the base images: pulls them or, without a registry, builds stand-ins from Debian packages.
 #
-# The stand-ins have the same names, versions, users and entrypoints as the public ones, and this machine's own
-# certificate bundle, so that pip works in them behind an inspecting proxy.
+# The stand-ins have the names, versions, users and entrypoints of the public images. They also have this machine's
+# certificate bundle, so that pip works in them behind a TLS-inspecting proxy.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 mirror=$(./debian-mirror.sh)
 
-# Whether the image is here, or can be had from a registry.
+# Succeeds if the image exists or can be pulled.
 have() {
   docker image inspect "$1" >/dev/null 2>&1 || timeout 300 docker pull --quiet "$1" >/dev/null 2>&1
 }
@@ -32,13 +32,13 @@ stand_in() {
   docker build --quiet --target "$1" --tag "$2" --build-arg "MIRROR=$mirror" base-images >/dev/null
 }
 
-# The images as the Dockerfile names them, each built where it cannot be had.
+# The base images of the Dockerfile.
 for target in python nginx; do
   image=$(sed -n "s/^ARG ${target^^}_IMAGE=//p" ../Dockerfile)
   have "$image" && continue
   stand_in "$target" "$image"
 done
 
-# Those that the tests name, for a cluster (tests/engines.py, tests/swarm/cluster.py).
+# The images of the tests' clusters (tests/engines.py, tests/swarm/cluster.py).
 have docker:dind || stand_in dind docker:dind
 have registry:3 || stand_in registry registry:3

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Gives a bare Debian machine (root) a running Docker Engine with Compose and Buildx, from Debian's packages.
 #
-#   docker-engine.sh start   install what is missing, start dockerd and wait for it; nothing where an engine answers
-#   docker-engine.sh stop    stop the dockerd that `start` started, and no other
+#   docker-engine.sh start   install missing packages, start dockerd and wait for it; no effect if an engine is running
+#   docker-engine.sh stop    stop the dockerd that `start` started
 #
-# Debian 12 has neither Compose 2 nor Buildx, so these come from sid: unpacked beside the system, which is not upgraded.
+# Debian 12 has neither Compose 2 nor Buildx. They are unpacked from sid's packages, without upgrading the system.
 set -euo pipefail
 
 state=/var/lib/wsgi-starter-ci
@@ -21,9 +21,9 @@ install_engine() {
   local apt=$state/apt mirror
   mirror=$("$(dirname "$0")/debian-mirror.sh")
   apt-get update --quiet=2
-  # What the engine runs on comes from this machine's own release ...
+  # The engine's dependencies come from this machine's Debian release.
   apt-get install --quiet=2 --yes --no-install-recommends runc iptables iproute2 ca-certificates >/dev/null
-  # ... and the engine, which needs no newer library than this release has, from sid.
+  # The engine comes from sid. It needs no newer libraries.
   mkdir -p "$apt"/{lists/partial,cache/archives/partial,packages}
   echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg check-valid-until=no] $mirror sid main" >"$apt/sources.list"
   local sid=(-o Dir::Etc::sourcelist="$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
@@ -45,12 +45,12 @@ start() {
   if answers && installed; then return; fi
   installed || install_engine
   if answers; then return; fi
-  # A daemon that was killed leaves its pid file, and the next one takes another process's number for its own.
+  # A killed daemon leaves its pid file, and the next daemon refuses to start if another process has that pid.
   for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
     if [[ -f $file ]] && ! readlink "/proc/$(cat "$file")/exe" | grep -q -e dockerd -e containerd; then rm -f "$file"; fi
   done
   mkdir -p "$state"
-  # The pools of a default engine hold thirty networks; less, where the machine's own are among them.
+  # An engine's default pools are enough for only thirty networks.
   setsid nohup dockerd --default-address-pool base=172.16.0.0/12,size=24 >"$state/dockerd.log" 2>&1 </dev/null &
   echo $! >"$state/dockerd.pid"
   for _ in $(seq 120); do
@@ -58,7 +58,7 @@ start() {
     sleep 0.5
   done
   tail -n 20 "$state/dockerd.log" >&2
-  echo "docker-engine: dockerd did not answer within 60 s; above, the end of its log" >&2
+  echo "docker-engine: dockerd did not start within 60 s: see the end of its log above" >&2
   exit 1
 }
 
@@ -69,10 +69,10 @@ stop() {
   rm -f "$state/dockerd.pid"
   kill "$pid" 2>/dev/null || return 0
   for _ in $(seq 60); do
-    [[ -e /proc/$pid/exe ]] || return 0  # a zombie has a number still, and no program
+    [[ -e /proc/$pid/exe ]] || return 0  # a zombie has no exe
     sleep 0.5
   done
-  echo "docker-engine: dockerd, process $pid, did not stop within 30 s" >&2
+  echo "docker-engine: dockerd (process $pid) did not stop within 30 s" >&2
   exit 1
 }
 

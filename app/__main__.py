@@ -1,4 +1,4 @@
-"""`python -m app`: the application on the standard library's server, on loopback, for a first look."""
+"""`python -m app`: serve the application on loopback with the standard library's server. For development only."""
 
 from argparse import ArgumentParser
 from socketserver import ThreadingMixIn
@@ -9,7 +9,7 @@ from app.wsgi import application
 
 
 class ThreadingServer(ThreadingMixIn, WSGIServer):
-    """A server that handles each request in a thread."""
+    """Handle each request in a thread of its own."""
 
     daemon_threads = True
 
@@ -17,7 +17,7 @@ class ThreadingServer(ThreadingMixIn, WSGIServer):
 if __name__ == "__main__":
     configure_logging()
     parser = ArgumentParser(prog="python -m app", description=__doc__)
-    parser.add_argument("port", nargs="?", type=int, default=8000)
+    parser.add_argument("port", nargs="?", type=int, default=8000, help="port to listen on (default: 8000)")
     with make_server("127.0.0.1", parser.parse_args().port, application, ThreadingServer) as server:
         print(f"http://localhost:{server.server_port}", flush=True)
         try:

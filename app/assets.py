@@ -1,4 +1,4 @@
-"""The static files as pages name them: in a release by fingerprint, in development by their plain names."""
+"""URLs of static files for templates: fingerprinted names in a release, plain names in development."""
 
 import json
 from base64 import b64encode
@@ -10,19 +10,19 @@ from typing import NamedTuple
 from app.settings import settings
 
 PREFIX = "/static/"
-MANIFEST = ".manifest.json"  # nginx serves nothing that begins with a dot
-ROOT = "root"  # files that nginx serves at /, by their own names
+MANIFEST = ".manifest.json"  # nginx serves no file whose name begins with a dot
+ROOT = "root"  # files that nginx serves at /, without a fingerprint
 
 
 class Asset(NamedTuple):
-    """Where a static file is, and what its content must be (Subresource Integrity)."""
+    """The URL of a static file and the digest of its content (W3C Subresource Integrity)."""
 
     url: str
     integrity: str
 
 
 def static(name: str) -> Asset:
-    """Return the static file `name`; raise LookupError where this release has none of that name."""
+    """Return the asset `name`; raise LookupError if there is no such static file."""
     if known := manifest(settings().static_dir):
         if name not in known:
             raise LookupError(f"there is no static file {name!r} in this release")
@@ -35,7 +35,7 @@ def static(name: str) -> Asset:
 
 @cache
 def manifest(folder: Path) -> dict[str, Asset]:
-    """Return what deploy/server/build_static.py has written of a release's files; nothing in development."""
+    """Return the assets that deploy/server/build_static.py listed for this release; empty in development."""
     try:
         text = (folder / MANIFEST).read_text()
     except FileNotFoundError:
@@ -44,5 +44,5 @@ def manifest(folder: Path) -> dict[str, Asset]:
 
 
 def asset(name: str, path: Path) -> Asset:
-    """Return the file at `path`, served as `name`."""
+    """Return the asset for the file at `path`, served as `name`."""
     return Asset(PREFIX + name, f"sha384-{b64encode(sha384(path.read_bytes()).digest()).decode()}")

@@ -1,4 +1,4 @@
-"""What a middleware must know of the body that it wraps."""
+"""Functions for middleware that wraps a response body."""
 
 from collections.abc import Iterable, Iterator
 from wsgiref.types import WSGIEnvironment
@@ -7,14 +7,14 @@ WHOLE = (list, tuple)
 
 
 def close(body: Iterable[bytes]) -> None:
-    """Close the body if it can be closed, as whoever takes it from a handler must (PEP 3333, Specification Details)."""
+    """Close the body, if it can be closed, as middleware must (PEP 3333, Specification Details)."""
     closer = getattr(body, "close", None)
     if closer:
         closer()
 
 
 class Wrapped:
-    """The chunks that a middleware makes of a body, and the body, to be closed with them."""
+    """An iterable of replacement chunks that closes the original body."""
 
     def __init__(self, chunks: Iterable[bytes], body: Iterable[bytes]) -> None:
         self.chunks = chunks
@@ -24,12 +24,12 @@ class Wrapped:
         return iter(self.chunks)
 
     def close(self) -> None:
-        """Close the body, which the server would have done without us."""
+        """Close the original body: the server closes only the object that it received."""
         close(self.body)
 
 
 def is_file(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
-    """Tell whether the server is to send a file (PEP 3333, Optional Platform-Specific File Handling)."""
+    """Return whether the body is a wsgi.file_wrapper (PEP 3333, Optional Platform-Specific File Handling)."""
     wrapper = environ.get("wsgi.file_wrapper")
-    # uWSGI's is a function, and returns the file itself.
+    # In uWSGI the wrapper is a function that returns the file itself.
     return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")

@@ -1,6 +1,6 @@
-"""Headers of a response, for middleware that changes them."""
+"""A helper for middleware that changes response headers."""
 
-from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
+from __future__ import annotations  # Python 3.11 would evaluate the annotations of `start` at each request
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,10 +13,7 @@ Headers = list[tuple[str, str]]
 
 
 def change_headers(start_response: StartResponse, change: Callable[[Headers], Headers]) -> StartResponse:
-    """Return a start_response that passes on the result of `change(headers)`.
-
-    It passes exc_info on and returns write(), as PEP 3333 wants of middleware.
-    """
+    """Return a start_response that passes `change(headers)`, and exc_info unchanged, to the given one."""
 
     def start(status: str, headers: Headers, exc_info: OptExcInfo | None = None) -> Callable[[bytes], object]:
         return start_response(status, change(headers), exc_info)

@@ -1,4 +1,4 @@
-"""The application's log."""
+"""Configuration of the application log."""
 
 import logging
 
@@ -6,5 +6,5 @@ from app.settings import settings
 
 
 def configure_logging() -> None:
-    """Log to stderr from LOG_LEVEL on; raise SettingError for a bad setting."""
+    """Send log records of LOG_LEVEL and above to stderr; raise SettingError for a bad setting."""
     logging.basicConfig(level=settings().log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,4 +1,4 @@
-"""A route's dict of methods as one WSGI application: HEAD follows GET, OPTIONS answers itself, the rest is 405."""
+"""Dispatch by HTTP method: HEAD uses the GET handler, OPTIONS lists the methods, other methods get 405."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPMethod, HTTPStatus
@@ -8,7 +8,7 @@ from app.response import empty, error
 
 
 def by_method(methods: Mapping[str, WSGIApplication]) -> WSGIApplication:
-    """Return the application that picks by REQUEST_METHOD (RFC 9110, 9.3); raise ValueError for an unknown method."""
+    """Return an application that calls the handler for REQUEST_METHOD; raise ValueError for an unknown method."""
     table = {str(HTTPMethod(name)): handler for name, handler in methods.items()}
     if "GET" in table:
         table.setdefault("HEAD", table["GET"])  # middleware/head.py drops the body

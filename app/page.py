@@ -1,4 +1,4 @@
-"""The HTML pages: Jinja2 templates with autoescape, where an undefined name is an error."""
+"""HTML pages from Jinja2 templates. Values are escaped, and an undefined name is an error."""
 
 from functools import cache
 from pathlib import Path
@@ -23,10 +23,10 @@ environment = Environment(
 
 @cache
 def shared() -> dict[str, object]:
-    """Return the names that every template may use."""
+    """Return the values that every template can use."""
     return {"backend": settings().backend, "release": settings().release, "static": static, "url_for": url_for}
 
 
 def render(template: str, **values: object) -> str:
-    """Return the page that `template` renders from `values`; raise jinja2.UndefinedError for a missing value."""
+    """Return the page rendered from `template` and `values`; raise jinja2.UndefinedError for a missing value."""
     return environment.get_template(template, globals=shared()).render(values)

@@ -9,7 +9,7 @@ from app.page import render
 from app.request import prefers_html
 
 OK = HTTPStatus.OK
-# Made once: json.dumps would make one at every call that does not take all of its defaults.
+# Created once: json.dumps creates an encoder at each call that changes a default.
 encode_json = JSONEncoder(allow_nan=False).encode
 
 
@@ -19,14 +19,14 @@ def html(start_response: StartResponse, page: str, status: HTTPStatus = OK) -> l
 
 
 def json(start_response: StartResponse, value: object, status: HTTPStatus = OK) -> list[bytes]:
-    """Begin a JSON response (RFC 8259) and return its body; raise TypeError or ValueError for what JSON cannot say."""
+    """Begin a JSON response (RFC 8259) and return its body; raise TypeError or ValueError as `dump` does."""
     return whole(start_response, dump(value), "application/json", status)
 
 
 def empty(
     start_response: StartResponse, status: HTTPStatus = HTTPStatus.NO_CONTENT, headers: Iterable[tuple[str, str]] = ()
 ) -> list[bytes]:
-    """Begin a response that has no body."""
+    """Begin a response without a body."""
     start_response(status_line(status), [*headers])
     return []
 
@@ -38,7 +38,7 @@ def error(
     detail: str = "",
     headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
-    """Begin an error response, a page or problem details (RFC 9457) as the client asks, and return its body."""
+    """Begin an error response and return its body: HTML or problem details (RFC 9457), by the Accept header."""
     problem = {
         "title": status.phrase,
         "status": status.value,
@@ -53,7 +53,7 @@ def error(
 
 
 def not_found(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """Answer that there is nothing at this path: the handler of all paths that have no other."""
+    """Answer 404: the handler for every path without a route."""
     return error(environ, start_response, HTTPStatus.NOT_FOUND)
 
 
@@ -64,17 +64,17 @@ def whole(
     status: HTTPStatus = OK,
     headers: Iterable[tuple[str, str]] = (),
 ) -> list[bytes]:
-    """Begin a response whose body is all there, and return it."""
+    """Begin a response with a complete body and return the body."""
     length = ("Content-Length", str(len(content)))
     start_response(status_line(status), [("Content-Type", content_type), length, *headers])
     return [content]
 
 
 def dump(value: object) -> bytes:
-    """Return `value` as JSON (RFC 8259), in ASCII; raise ValueError for NaN and infinity, which JSON cannot say."""
+    """Return `value` as ASCII JSON; raise TypeError for other objects, ValueError for NaN and infinity."""
     return encode_json(value).encode()
 
 
 def status_line(status: HTTPStatus) -> str:
-    """Return the status as start_response wants it: "404 Not Found"."""
+    """Return the status in the form that start_response takes, for example "404 Not Found"."""
     return "200 OK" if status is OK else f"{status.value} {status.phrase}"

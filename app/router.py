@@ -1,16 +1,15 @@
-"""Dict routing: a key is a path, its value a WSGI callable or a dict of them by method.
+"""Dict routing: a key is a path, a value is a WSGI callable or a dict of WSGI callables by method.
 
-    "/about"            that path and no other: "/about/" is a different one
-    "/hello/{name}"     one segment that is not empty, in environ["wsgiorg.routing_args"] (the wsgi.org convention)
-    "/admin/*"          "/admin" and all below it, with SCRIPT_NAME and PATH_INFO moved as PEP 3333 says
+    "/about"            exactly this path
+    "/hello/{name}"     one non-empty segment, stored in environ["wsgiorg.routing_args"] (the wsgi.org convention)
+    "/admin/*"          "/admin" and every path below it; the prefix moves from PATH_INFO to SCRIPT_NAME (PEP 3333)
 
-A path is what it says and nothing else. "/about/", "//about" and "/./about" are not "/about": they are 404 where no
-route has them. "%2F" is a slash like any other, for a server has decoded it before the app can tell (PEP 3333, environ
-Variables). Letters are UTF-8, in keys as in paths; bytes that are not UTF-8 name nothing, and are 404.
-(nginx does not let dot segments and raw bytes come as far: see nginx.conf.template.)
+Paths are compared without normalisation: "/about/", "//about" and "/./about" do not match "/about". A "%2F" matches as
+a slash, because the server decodes PATH_INFO (PEP 3333, environ Variables). Keys and paths are UTF-8; a path that is
+not UTF-8 gets 404. nginx answers 400 to dot segments and raw bytes above ASCII; such requests do not reach the app.
 
-Routes never compete: two that can match the same path are refused when the table is read. So the order of the table
-means nothing, and a path is found on one way down a tree: one dict look-up a segment, however many routes there are.
+Two routes that can match the same path raise RouteError when the table is read, so the order of the table does not
+matter. Finding a route takes one dict look-up per segment, for any number of routes.
 """
 
 import re
@@ -30,20 +29,20 @@ MOUNT = "*"
 
 
 class RouteError(ValueError):
-    """A table of routes that cannot be served; its message names the keys at fault."""
+    """A faulty route table; the message names the keys."""
 
 
 class Route(NamedTuple):
-    """One entry of the table, its key taken apart."""
+    """One entry of the route table, with its key split into segments."""
 
     key: str
-    segments: tuple[str, ...]  # as the key has them: "hello", "{name}", or MOUNT as the last
+    segments: tuple[str, ...]  # for example "hello" or "{name}"; the last can be MOUNT
     application: WSGIApplication
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A place in the tree: the route that ends here, and the nodes one segment further down."""
+    """A node of the route tree: the route that ends here, and the child nodes by next segment."""
 
     route: Route | None
     literals: Mapping[str, "Node"]
@@ -52,7 +51,7 @@ class Node:
 
 
 def router(routes: Mapping[str, Target]) -> WSGIApplication:
-    """Return the WSGI application that hands each request to its route; raise RouteError for a table with a fault."""
+    """Return a WSGI application that calls the route for each path; raise RouteError for a faulty table."""
     parsed = [parse(key, target) for key, target in routes.items()]
     tree = build(parsed)
     exact = {native(route.key): route.application for route in parsed if not re.search(r"[{*]", route.key)}
@@ -66,7 +65,7 @@ def router(routes: Mapping[str, Target]) -> WSGIApplication:
 
 
 def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
-    """Return the application for `path`, or None; put the path's arguments and mount point into `environ`."""
+    """Return the application for `path`, or None; put its arguments and mount point into `environ`."""
     segments = path[1:].split("/")
     depth = 0
     while depth < len(segments) and not node.is_mount:
@@ -79,12 +78,12 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
         return None
     try:
         arguments = {
-            pattern[1:-1]: segment.encode("latin-1").decode()  # PEP 3333: bytes in latin-1's clothes
+            pattern[1:-1]: segment.encode("latin-1").decode()  # PEP 3333: each character is one byte
             for pattern, segment in zip(node.route.segments, segments, strict=False)
             if PARAMETER.fullmatch(pattern)
         }
     except UnicodeDecodeError:
-        return None  # bytes that are not UTF-8 name nothing
+        return None
     environ["wsgiorg.routing_args"] = ((), arguments)
     if node.is_mount:
         mounted_at = "".join("/" + segment for segment in segments[:depth])
@@ -94,7 +93,7 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
 
 
 def build(routes: list[Route], depth: int = 0) -> Node:
-    """Return the tree of `routes`, which are alike in their first `depth` segments; raise RouteError for a conflict."""
+    """Return the tree of `routes`, whose first `depth` segments match; raise RouteError for a conflict."""
     ends: list[Route] = []
     parameters: list[Route] = []
     literals: dict[str, list[Route]] = defaultdict(list)
@@ -110,7 +109,7 @@ def build(routes: list[Route], depth: int = 0) -> Node:
         conflict(ends[0], next(route for route in routes if route is not ends[0]))
     return Node(
         route=ends[0] if ends else None,
-        # A parameter's routes go on below a literal too: "/a/b" is on the way of "/{x}/b". So no look-up turns back.
+        # Routes with a parameter are copied below each literal ("/{x}/b" below "/a"), so that find() never backtracks.
         literals={text: build(below + parameters * bool(text), depth + 1) for text, below in literals.items()},
         parameter=build(parameters, depth + 1) if parameters else None,
         is_mount=is_mount,
@@ -118,37 +117,35 @@ def build(routes: list[Route], depth: int = 0) -> Node:
 
 
 def parse(key: str, target: Target) -> Route:
-    """Return the route of one entry of the table; raise RouteError for a malformed key."""
+    """Return the route for one entry of the table; raise RouteError for a malformed key."""
     segments = tuple(key[1:].split("/"))
     names = [match["name"] for segment in segments if (match := PARAMETER.fullmatch(segment))]
     if not key.startswith("/"):
-        malformed(key, "it must start with a slash")
+        malformed(key, "it must start with '/'")
     if "" in segments[:-1]:
         malformed(key, "it has an empty segment")
     if MOUNT in segments[:-1]:
-        malformed(key, "only its last segment can be '*'")
+        malformed(key, "'*' must be the last segment")
     if re.search(r"[?#]", key):
-        malformed(key, "a path has no query and no fragment")
+        malformed(key, "remove the query or fragment")
     for segment in segments:
         if re.search(r"[{}*]", segment) and segment != MOUNT and not PARAMETER.fullmatch(segment):
-            malformed(key, f"{segment!r} must be a whole '{{name}}', the name a Python identifier, or a whole '*'")
+            malformed(key, f"{segment!r} must be '*' or '{{name}}', where name has letters, digits and '_'")
     if len(set(names)) < len(names):
-        malformed(key, "it names a segment twice")
+        malformed(key, "two segments have the same name")
     return Route(key, segments, target if callable(target) else by_method(target))
 
 
 def native(text: str) -> str:
-    """Return `text` as a server writes it into PATH_INFO: its UTF-8 read as latin-1 (PEP 3333, Unicode Issues)."""
+    """Return `text` as a server puts it into PATH_INFO: UTF-8 decoded as latin-1 (PEP 3333, Unicode Issues)."""
     return text.encode().decode("latin-1")
 
 
 def malformed(key: str, reason: str) -> NoReturn:
-    """Raise the error for a key that says nothing."""
+    """Raise RouteError for a malformed key."""
     raise RouteError(f"route {key!r} is malformed: {reason}")
 
 
 def conflict(one: Route, other: Route) -> NoReturn:
-    """Raise the error for two routes of which neither comes first."""
-    raise RouteError(
-        f"routes {one.key!r} and {other.key!r} can match the same path: keep one, or change its first segments"
-    )
+    """Raise RouteError for two routes that can match the same path."""
+    raise RouteError(f"routes {one.key!r} and {other.key!r} can match the same path: remove or change one of them")

@@ -1,4 +1,4 @@
-"""Every setting of the application, with its default and its allowed values. Only this module reads os.environ."""
+"""The application's settings, with defaults and allowed values. No other module in app/ reads os.environ."""
 
 import os
 from collections.abc import Mapping
@@ -13,13 +13,15 @@ LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of one process, with their defaults."""
+    """The settings of one process."""
 
-    backend: str = "unknown"  # the server: gunicorn or uwsgi; each image sets it
-    release: str = "dev"  # the name of this release; the image sets it
+    backend: str = "unknown"  # the server, gunicorn or uwsgi: set in each image
+    release: str = "dev"  # the name of this release: set in the image
+    workers: int = 1  # of the whole server: set by the launcher
+    threads: int = 1  # in each worker: set by the launcher
     log_level: str = "info"
-    max_body_bytes: int = 1_048_576  # nginx has the same limit; a test compares the defaults
-    static_dir: Path = Path(__file__).parent / "static"  # for development; a release has built files
+    max_body_bytes: int = 1_048_576  # nginx has the same default: a test compares them
+    static_dir: Path = Path(__file__).parent / "static"  # the source files, for development; an image sets STATIC_DIR
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -28,6 +30,8 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         backend=environ.get("BACKEND") or default.backend,
         release=environ.get("RELEASE") or default.release,
+        workers=integer(environ, "SERVER_WORKERS", default.workers, 1, 1024),
+        threads=integer(environ, "SERVER_THREADS", default.threads, 1, 1024),
         log_level=choice(environ, "LOG_LEVEL", default.log_level, LOG_LEVELS),
         max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
         static_dir=Path(environ.get("STATIC_DIR") or default.static_dir),
@@ -36,5 +40,5 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 @cache
 def settings() -> Settings:
-    """Return the settings of this process, read at the first call; raise SettingError for a bad value."""
+    """Return this process's settings, read at the first call; raise SettingError for a bad value."""
     return read(os.environ)

@@ -1,4 +1,4 @@
-"""Builds the URL of a route: `url_for("/hello/{name}", name="Zoë")` is "/hello/Zo%C3%AB"."""
+"""Build the URL of a route: `url_for("/hello/{name}", name="Zoë")` returns "/hello/Zo%C3%AB"."""
 
 import re
 from urllib.parse import quote
@@ -7,18 +7,18 @@ PARAMETER = re.compile(r"\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def url_for(key: str, **arguments: object) -> str:
-    """Return the path of the route `key`, quoted (RFC 3986, 3.3); raise ValueError for arguments it cannot have.
+    """Return the quoted path of the route `key` (RFC 3986, 3.3); raise ValueError for arguments that do not fit.
 
-    An argument is one whole segment, so it is not empty, not "." or "..", which clients and servers remove, and has no
-    slash, not even as %2F: PATH_INFO comes decoded, and a server cannot tell the two (PEP 3333, environ Variables).
+    Each argument fills one segment. It cannot be empty, "." or "..", because clients and servers remove dot segments.
+    It cannot contain a slash, because servers decode "%2F" in PATH_INFO (PEP 3333, environ Variables).
     """
     names = PARAMETER.findall(key)
     if set(names) != arguments.keys():
-        raise ValueError(f"route {key!r} takes {names}, not {sorted(arguments)}")
+        raise ValueError(f"route {key!r} needs the arguments {names}, but got {sorted(arguments)}")
     texts = {name: str(value) for name, value in arguments.items()}
     for name, text in texts.items():
         if text in ("", ".", "..") or "/" in text:
-            raise ValueError(f"{name}={text!r} cannot be a segment of a path")
-    # RFC 3986's pchar, less the percent sign, which quote() itself writes.
+            raise ValueError(f"{name} is {text!r}: a path segment cannot be empty, '.' or '..', or contain '/'")
+    # The characters of RFC 3986's pchar except "%", which quote() itself adds.
     parts = [texts[part[1:-1]] if PARAMETER.fullmatch(part) else part for part in key.split("/")]
     return "/".join(quote(part, safe="!$&'()*+,;=:@") for part in parts)

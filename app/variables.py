@@ -1,14 +1,14 @@
-"""Reads one environment variable each, and refuses a value that is not allowed in a sentence that says what is."""
+"""Functions that read and check one environment variable."""
 
 from collections.abc import Mapping
 
 
 class SettingError(ValueError):
-    """A setting has a value that is not allowed; its message names the variable, the value and what is allowed."""
+    """A setting with an invalid value; the message names the variable, the value and the allowed values."""
 
 
 def choice(environ: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
-    """Return the variable `name`, one of `allowed`, or `default` where it is unset or empty; raise SettingError."""
+    """Return the variable `name`, or `default` if it is unset or empty; raise SettingError if not in `allowed`."""
     value = environ.get(name) or default
     if value not in allowed:
         raise SettingError(f"{name} is {value!r}: it must be one of {', '.join(allowed)}")
@@ -16,9 +16,9 @@ def choice(environ: Mapping[str, str], name: str, default: str, allowed: tuple[s
 
 
 def integer(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    """Return the variable `name`, `least` to `most`, or `default` where it is unset or empty; raise SettingError."""
+    """Return the variable `name` as an int, or `default` if unset or empty; raise SettingError outside the range."""
     value = environ.get(name) or str(default)
-    # isdecimal() alone would let other scripts' digits pass, and int() alone "1_000" and " 1".
+    # isdecimal() alone accepts digits of other scripts; int() alone accepts "1_000" and " 1".
     if not (value.isascii() and value.isdecimal() and least <= int(value) <= most):
         raise SettingError(f"{name} is {value!r}: it must be a whole number from {least} to {most}")
     return int(value)

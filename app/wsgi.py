@@ -1,4 +1,4 @@
-"""The table of contents: every route, every middleware, and the WSGI application."""
+"""The routes, the middleware and the WSGI application. Start reading here."""
 
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -24,7 +24,7 @@ ROUTES: dict[str, Target] = {
     "/static/*": static.files,
 }
 
-# Outermost first: `head` gets the request first and the response last.
+# Outermost first: `head` receives the request first and the response last.
 MIDDLEWARES = [
     head,
     request_id,
@@ -36,7 +36,7 @@ MIDDLEWARES = [
 def chain(
     middlewares: Sequence[Callable[[WSGIApplication], WSGIApplication]], handler: WSGIApplication
 ) -> WSGIApplication:
-    """Return the application that passes each request through the middlewares to the handler."""
+    """Return an application that passes each request through the middlewares to the handler."""
     return reduce(lambda inner, middleware: middleware(inner), reversed(middlewares), handler)
 
 

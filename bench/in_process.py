@@ -1,8 +1,8 @@
-"""`make bench`: what one request costs in process, in the app and in five frameworks that give the same JSON answer.
+"""`make bench`: measure one request in process, in the app and in five frameworks that return the same JSON.
 
-Each application is called as a server would call it, with an environ of its own, its body read and closed. They take
-turns, round by round, so that a machine that gets faster or slower does so for all; the ratios are to the bare callable
-in the same round, and what is printed are medians.
+Each application is called as a server calls it: with a new environ, and its body is read and closed. The applications
+take turns in each round, so that changes of the machine's speed affect all of them. Each ratio is to the bare callable
+in the same round. The table shows medians.
 """
 
 import json
@@ -28,6 +28,7 @@ from werkzeug.wrappers import Request, Response
 from app.response import json as json_response
 from app.router import router
 from app.wsgi import MIDDLEWARES, chain
+from deploy.server.wsgi import serve
 
 VALUE = {"message": "Hello", "numbers": [1, 2.5, 3], "nested": {"none": None, "true": True}}
 ROUNDS, CALLS = 60, 500
@@ -35,14 +36,14 @@ PATH = "/json"
 
 
 def bare(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the JSON and nothing else: what any application has to do."""
+    """Return the JSON with the least code that WSGI allows."""
     body = json.dumps(VALUE).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 
 
 def ours() -> WSGIApplication:
-    """Return our router and default chain."""
+    """Return this project's router and default middleware with one JSON route."""
     return chain(MIDDLEWARES, router({PATH: {"GET": lambda _, start_response: json_response(start_response, VALUE)}}))
 
 
@@ -91,7 +92,7 @@ def with_django() -> WSGIApplication:
 
 
 def environ() -> WSGIEnvironment:
-    """Return the environ of a request as it comes through nginx."""
+    """Return the environ of a request from nginx."""
     found: WSGIEnvironment = {
         "PATH_INFO": PATH,
         "QUERY_STRING": "",
@@ -104,14 +105,14 @@ def environ() -> WSGIEnvironment:
 
 
 def measure(application: WSGIApplication, environs: list[WSGIEnvironment]) -> float:
-    """Return the nanoseconds that the application takes for a request, the mean over the environs."""
+    """Return the mean time of a request in nanoseconds."""
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
         pass
 
     began = perf_counter_ns()
     for each in environs:
-        body = application(each, start_response)  # type: ignore[arg-type] # nobody here calls write()
+        body = application(each, start_response)  # type: ignore[arg-type] # no application calls write()
         for _ in body:
             pass
         if hasattr(body, "close"):
@@ -120,17 +121,18 @@ def measure(application: WSGIApplication, environs: list[WSGIEnvironment]) -> fl
 
 
 def check(application: WSGIApplication) -> None:
-    """Stop where an application does not give the answer that the others give."""
+    """Raise AssertionError if an application does not return VALUE."""
     started: list[str] = []
     body = application(environ(), lambda status, headers, exc_info=None: started.append(status))  # type: ignore[arg-type]
     assert (started, json.loads(b"".join(body))) == (["200 OK"], VALUE)  # noqa: S101
 
 
 def main() -> None:
-    """Measure them all and print the table."""
+    """Measure all applications and print the table."""
     applications = {
         "bare callable": bare,
-        "ours, the default chain": ours(),
+        "app, default chain": ours(),
+        "app, served": serve(ours()),
         f"Falcon {falcon.__version__}": with_falcon(),
         f"Bottle {bottle.__version__}": with_bottle(),
         f"Werkzeug {version('werkzeug')}": with_werkzeug(),

@@ -1,7 +1,7 @@
-"""`make bench-static`: static files through our nginx configuration, and through the shortest there is.
+"""`make bench-static`: measure static files with the project's nginx configuration and with a minimal one.
 
-Both serve the same files from this machine's nginx, in turns, under wrk. Ours has all its headers, its JSON log, and
-files that were compressed when they were built; the other has nginx's defaults.
+wrk loads both in turns, with the same files and the same nginx program. The project's configuration has all its
+headers, the JSON access log and precompressed files. The minimal one has nginx's defaults.
 """
 
 import os
@@ -25,25 +25,25 @@ FILES = {
     "1kB.0123456789ab.css": STYLE[:1000],
     "100kB.0123456789ab.css": b"".join(b".c%d {}\n" % number + STYLE for number in range(40))[:100_000],
 }
-OURS, SHORTEST = "127.0.0.1:8701", "127.0.0.1:8702"
-SHORTEST_CONF = f"""
+OURS, MINIMAL = "127.0.0.1:8701", "127.0.0.1:8702"
+MINIMAL_CONF = f"""
 worker_processes auto;
-pid shortest.pid;
+pid minimal.pid;
 events {{}}
 http {{
     types {{ text/css css; }}
-    access_log shortest.log;
-    server {{ listen {SHORTEST}; root .; }}
+    access_log minimal.log;
+    server {{ listen {MINIMAL}; root .; }}
 }}
 """
 
 
 def main() -> None:
-    """Measure in turns, and print the table."""
+    """Measure both configurations in turns and print the table."""
     os.environ["PATH"] += ":/usr/sbin"
     for program in ("nginx", "wrk"):
         if not shutil.which(program):
-            raise SystemExit(f"bench-static: {program} is not installed: Debian has a package of that name")
+            raise SystemExit(f"bench-static: {program} is not installed: run `apt-get install {program}`")
     rates: dict[tuple[str, str], list[float]] = {}
     costs: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder, servers(Path(folder)) as processes:
@@ -54,28 +54,28 @@ def main() -> None:
                     rate = wrk(f"http://{address}/static/{name}")
                     rates.setdefault((name, address), []).append(rate)
                     costs.setdefault((name, address), []).append((cpu_seconds(process) - before) / rate / SECONDS * 1e6)
-    for title, found in (("requests a second", rates), ("nginx's CPU a request, in µs", costs)):
-        print(f"{title}: median of {ROUNDS} rounds (least to most), and of their ratios")
+    for title, found in (("requests per second", rates), ("nginx CPU time per request in µs", costs)):
+        print(f"{title}: median of {ROUNDS} rounds (minimum to maximum), and median ratio")
         for name in FILES:
-            ours, shortest = found[name, OURS], found[name, SHORTEST]
-            ratio = median(one / other for one, other in zip(ours, shortest, strict=True))
-            print(f"  {name.partition('.')[0]:>6}  ours {spread(ours)}  shortest {spread(shortest)}  {ratio:.2f} ×")
+            ours, minimal = found[name, OURS], found[name, MINIMAL]
+            ratio = median(one / other for one, other in zip(ours, minimal, strict=True))
+            print(f"  {name.partition('.')[0]:>6}  ours {spread(ours)}  minimal {spread(minimal)}  {ratio:.2f} ×")
 
 
 def spread(figures: list[float]) -> str:
-    """Return the median and the extremes in words."""
+    """Return the median, minimum and maximum as text."""
     return f"{median(figures):8,.1f} ({min(figures):,.1f} to {max(figures):,.1f})"
 
 
 def cpu_seconds(process: int) -> float:
-    """Return what CPU time the process's children have used, in seconds (proc(5))."""
+    """Return the CPU time of the process's children in seconds (proc(5))."""
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     stats = [Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split() for child in children]
     return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")  # user and system
 
 
 def wrk(url: str) -> float:
-    """Return how many requests a second the URL takes from many connections that take gzip, as every browser does."""
+    """Return the requests per second of the URL with 256 connections that accept gzip, as browsers do."""
     command = ["wrk", "--threads", "1", "--connections", "256", "--duration", f"{SECONDS}s"]
     report = subprocess.run(
         [*command, "--header", "Accept-Encoding: gzip", url], capture_output=True, text=True, check=True
@@ -87,19 +87,19 @@ def wrk(url: str) -> float:
 
 @contextmanager
 def servers(folder: Path) -> Iterator[dict[str, int]]:
-    """Run both servers on the same files while the block runs, and give their first processes by address."""
+    """Run both servers on the same files during the block; yield their master processes by address."""
     folder.chmod(0o755)
     (folder / "static").mkdir()
     for name, content in FILES.items():
         (folder / "static" / name).write_bytes(content)
         (folder / "static" / f"{name}.gz").write_bytes(compress(content))
-    (folder / "shortest.conf").write_text(SHORTEST_CONF)
+    (folder / "minimal.conf").write_text(MINIMAL_CONF)
     control = [f"{ROOT}/nginx/control.sh", "configure", f"{folder}"]
     subprocess.run(control, env=os.environ | {"NGINX_LISTEN": OURS}, check=True)
     with ExitStack() as stack:
         log = stack.enter_context((folder / "ours.log").open("w"))
         processes = {}
-        for address, configuration in ((OURS, "conf/nginx.conf"), (SHORTEST, "shortest.conf")):
+        for address, configuration in ((OURS, "conf/nginx.conf"), (MINIMAL, "minimal.conf")):
             command = ["nginx", "-p", f"{folder}/", "-c", configuration, "-e", "stderr", "-g", "daemon off;"]
             process = stack.enter_context(subprocess.Popen(command, cwd=folder, stdout=log))
             stack.callback(process.terminate)
@@ -109,7 +109,7 @@ def servers(folder: Path) -> Iterator[dict[str, int]]:
 
 
 def wait_for(url: str) -> None:
-    """Wait until the URL answers; raise TimeoutError after five seconds."""
+    """Wait until the URL responds; raise TimeoutError after five seconds."""
     for _ in range(100):
         try:
             httpx.get(url).raise_for_status()
@@ -117,7 +117,7 @@ def wait_for(url: str) -> None:
             time.sleep(0.05)
         else:
             return
-    raise TimeoutError(url)
+    raise TimeoutError(f"{url} did not respond within 5 seconds")
 
 
 if __name__ == "__main__":

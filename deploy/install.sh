@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sees to it that this machine has what the arguments name, for `make`: venv, nginx,
-# headers (to build uWSGI with), apache (to build mod_wsgi with, and run it), or a command that has its package's name.
-# What is missing it installs with apt, where root or sudo allows that, and says so first; else it says what to install.
+# Installs what make targets need from the system: venv, nginx, headers (to build uWSGI), apache (to build and run
+# mod_wsgi), or a command with the name of its Debian package. It uses apt if it is root or sudo needs no password;
+# otherwise it prints what to install.
 set -euo pipefail
 
 python=${PYTHON:-python3}
@@ -29,7 +29,7 @@ packages() {
 }
 
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-  echo "$python is not Python 3.11 or newer: install one, and name it with PYTHON=python3.12 make ..." >&2
+  echo "$python is not Python 3.11 or newer: install one and select it, for example with PYTHON=python3.12 make ..." >&2
   exit 1
 fi
 
@@ -42,7 +42,7 @@ done
 as_root=()
 [[ $EUID -eq 0 ]] || as_root=(sudo --non-interactive)
 if ! command -v apt-get >/dev/null || { [[ $EUID -ne 0 ]] && ! sudo --non-interactive true 2>/dev/null; }; then
-  echo "This needs what Debian calls ${missing[*]}: install it with your system's package manager, and try again." >&2
+  echo "Missing packages (Debian names): ${missing[*]}. Install them with your system's package manager and try again." >&2
   exit 1
 fi
 echo "Installing ${missing[*]} with apt-get"
@@ -51,5 +51,5 @@ export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get install --quiet=2 --yes --no-install-recommends "${missing[@]}" >/dev/null
 
 for need in "$@"; do
-  has "$need" || { echo "${missing[*]} is installed, and this still does not find '$need': is $python Debian's own?" >&2; exit 1; }
+  has "$need" || { echo "${missing[*]} is installed, but '$need' is still not found: is $python Debian's own?" >&2; exit 1; }
 done

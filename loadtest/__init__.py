@@ -1,1 +1,1 @@
-"""The load test: what users do, what must hold, and which of two stacks does it better."""
+"""The load test: user classes, objectives and a report; compare/ compares two stacks."""

@@ -1,31 +1,43 @@
-"""locust, with an exit code that means the same from its first line on: 2 where it ends before there is a verdict."""
+"""locust, which exits with 2 if it ends before there is a verdict."""
 
 import os
 import sys
 
 import locust.main
-import psutil  # type: ignore[import-untyped] # it comes with locust
+import psutil  # type: ignore[import-untyped] # a dependency of locust
+from dotenv import dotenv_values
 from locust.exception import RPCError
 
-from loadtest.report import FAILED, INVALID, VERDICTS
+from loadtest.report import FAILED, INVALID, INVALID_VERDICT
+from loadtest.site import ENV_FILE
 
 
 def main() -> None:
-    """Run locust; what it ends with by itself, as where its workers do not come, says nothing of the server."""
-    process, ended = os.getpid(), []
-    locust.events.quit.add_listener(lambda **_: ended.append(True))
+    """Run locust. Its own exit code 1, for example without workers, says nothing about the site: exit with 2."""
+    read_settings()
+    process, has_verdict = os.getpid(), []
+    locust.events.quit.add_listener(lambda **_: has_verdict.append(True))
     try:
         locust.main.main()
-    except (SystemExit, RPCError) as error:  # the second where the master's port is another run's
+    except (SystemExit, RPCError) as error:  # RPCError: another run uses the master's port
         code = error.code if isinstance(error, SystemExit) else FAILED
-        if code != FAILED or ended or os.getpid() != process:
+        if code != FAILED or has_verdict or os.getpid() != process:
             raise
-        for worker in psutil.Process().children():  # a fork each, which would wait for its master for minutes
+        for worker in psutil.Process().children():  # forked workers wait for their master for minutes
             worker.kill()
         if isinstance(error, RPCError):
             print(f"load: {error}: end the other run, or set LOCUST_MASTER_BIND_PORT and LOCUST_MASTER_NODE_PORT")
-        print(f"load: {VERDICTS[INVALID]}", flush=True)
+        print(f"load: {INVALID_VERDICT}", flush=True)
         sys.exit(INVALID)
+
+
+def read_settings() -> None:
+    """Take locust's settings from .env unless the environment has them; an empty value counts as unset."""
+    for name, value in {**dotenv_values(ENV_FILE), **os.environ}.items():
+        if name.startswith("LOCUST_"):
+            os.environ.pop(name, None)
+            if value:
+                os.environ[name] = value
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Where locust enters: who comes (scenarios.py), how many and when (shapes.py), what becomes of it (run.py)."""
+"""The file that locust loads: the user classes, the load shape, and the listeners of run.py."""
 
 from loadtest import run
-from loadtest.pilot import Shape
-from loadtest.scenarios import ApiClient, Stress, Visitor
+from loadtest.scenarios import ApiClient, SlowClient, Stress, Visitor
+from loadtest.shapes import Shape
 
-__all__ = ["ApiClient", "Shape", "Stress", "Visitor", "run"]
+__all__ = ["ApiClient", "Shape", "SlowClient", "Stress", "Visitor", "run"]

@@ -1,9 +1,10 @@
-"""What is recorded while a run goes on: its statistics, second by second, and the workers that were lost."""
+"""Records a run while it lasts: its statistics, its peak of users and its lost workers; prints progress."""
 
 import sys
 import time
 from argparse import Namespace
-from collections import deque
+from collections import Counter, deque
+from datetime import UTC, datetime
 
 import gevent
 from locust.env import Environment
@@ -12,41 +13,33 @@ from locust.stats import StatsEntry
 
 from loadtest.objectives import Recorded, Route
 
-WINDOW = 3  # seconds of each point of the history: locust's workers report every three seconds
+WINDOW = 3  # seconds of the progress line's figures: locust's workers report every three seconds
 
 
 def bucket(milliseconds: float) -> float:
-    """Round to three digits: locust's own two are too few to tell a small difference from none."""
+    """Round to three significant digits. locust's two cannot show a small difference."""
     return float(f"{milliseconds:.3g}")
 
 
 class Recorder:
-    """Records from `start` to `stop`, and shows progress on the terminal."""
+    """Records one run, from its creation to `stop`."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
-        self.history: list[dict[str, float]] = []
         self.workers: set[str] = set()
-        self.lost: dict[str, float] = {}  # workers, and the second at which each was missed
+        self.lost: dict[str, float] = {}  # workers, and the second at which each was missing
         self.seconds = 0.0
         self.peak = 0  # users
-        self.task: gevent.Greenlet | None = None
-
-    def start(self) -> None:
-        """Begin, anew where it has begun before."""
-        self.__init__(self.environment)  # type: ignore[misc]
-        self.began = time.perf_counter()
-        self.miss_workers()
+        self.began, self.started = time.perf_counter(), datetime.now(UTC)
+        self.find_lost_workers()
         self.task = gevent.spawn(self.watch)
 
     def stop(self) -> None:
-        """End; what was recorded stays."""
-        if self.task:
-            self.seconds = time.perf_counter() - self.began
-            self.task.kill()
-            self.task = None
-            if sys.stdout.isatty():
-                print()
+        """End recording."""
+        self.seconds = time.perf_counter() - self.began
+        self.task.kill()
+        if sys.stdout.isatty():
+            print()
 
     def recorded(self) -> Recorded:
         """Return the statistics so far."""
@@ -55,31 +48,21 @@ class Recorder:
         return Recorded(seconds, {f"{each.method} {each.name}": route(each) for each in entries})
 
     def watch(self) -> None:
-        """Look once a second."""
+        """Look for lost workers, note the peak and print progress, once a second."""
         past = deque([Recorded(0, {})], maxlen=WINDOW + 1)
         while True:
             gevent.sleep(1)
+            runner = self.environment.runner
+            assert runner  # noqa: S101
+            self.peak = max(self.peak, runner.user_count)
+            if runner.state in (STATE_SPAWNING, STATE_RUNNING):
+                self.find_lost_workers()  # not while the run stops: then all workers leave
             now = Recorded(time.perf_counter() - self.began, {"": route(self.environment.stats.total)})
-            if self.environment.runner and self.environment.runner.state in (STATE_SPAWNING, STATE_RUNNING):
-                self.miss_workers()  # not while it stops: then they leave, as they are told
-            self.history.append(self.point(now.since(past[0])) | {"second": round(now.seconds, 1)})
+            self.show(now, now.since(past[0]), runner.user_count)
             past.append(now)
-            self.show()
 
-    def point(self, window: Recorded) -> dict[str, float]:
-        """Return one point of the history."""
-        runner, route = self.environment.runner, window.routes[""]
-        self.peak = max(self.peak, runner.user_count if runner else 0)
-        return {
-            "users": runner.user_count if runner else 0,
-            "requests_per_second": round(route.requests / window.seconds, 1),
-            "failures_per_second": round(route.failures / window.seconds, 1),
-            "p50_ms": route.percentile(0.50) or 0,
-            "p95_ms": route.percentile(0.95) or 0,
-        }
-
-    def miss_workers(self, **_: object) -> None:
-        """Note the workers that were here and are not."""
+    def find_lost_workers(self) -> None:
+        """Note the workers that have disconnected."""
         runner = self.environment.runner
         if isinstance(runner, MasterRunner):
             second = time.perf_counter() - self.began
@@ -89,34 +72,32 @@ class Recorder:
                 self.lost[worker] = round(second, 1)
                 say(f"load: worker {worker} is lost, {second:.0f} s after the start")
 
-    def show(self) -> None:
-        """Show the last point: on a terminal in one line that changes, elsewhere every five seconds in one more."""
-        last, total = self.history[-1], self.environment.stats.total
+    def show(self, now: Recorded, window: Recorded, users: int) -> None:
+        """Print the progress: on a terminal in one line that changes, otherwise in a new line every five seconds."""
+        last = window.routes[""]
         line = (
-            f"{last['second']:5.0f} of {options(self.environment).run_time:.0f} s  {last['users']:5.0f} users  "
-            f"{last['requests_per_second']:7.1f} requests/s  p50 {last['p50_ms']:5.0f} ms  "
-            f"p95 {last['p95_ms']:5.0f} ms  {total.num_failures:5} failed"
+            f"{now.seconds:5.0f} of {options(self.environment).run_time:.0f} s  {users:5.0f} users  "
+            f"{last.requests / window.seconds:7.1f} requests/s  p50 {last.percentile(0.50) or 0:5.0f} ms  "
+            f"p95 {last.percentile(0.95) or 0:5.0f} ms  {now.routes[''].failures:5} failed"
         )
         if sys.stdout.isatty():
             print(f"\r{line}", end="", flush=True)
-        elif len(self.history) % 5 == 0:
+        elif round(now.seconds) % 5 == 0:
             print(line, flush=True)
 
 
 def route(entry: StatsEntry) -> Route:
-    """Return locust's statistics of one route as ours."""
-    return Route(
-        entry.num_requests, entry.num_failures, {float(time): count for time, count in entry.response_times.items()}
-    )
+    """Convert locust's statistics of one route."""
+    return Route(entry.num_requests, entry.num_failures, Counter(entry.response_times))
 
 
 def options(environment: Environment) -> Namespace:
-    """Return the options, which are there once locust has begun."""
+    """Return the parsed options."""
     found: Namespace | None = environment.parsed_options
     assert found  # noqa: S101
     return found
 
 
 def say(*lines: str) -> None:
-    """Print lines of their own, whatever line the progress is in."""
+    """Print the lines below the progress line."""
     print(*(["", *lines] if sys.stdout.isatty() else lines), sep="\n", flush=True)

@@ -1,21 +1,27 @@
-"""What is left of a run: the verdict on the terminal, report.json with everything, index.html with charts."""
+"""The result of a run: the verdict on the terminal, index.html, and report.json with every figure."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest import baseline, page
-from loadtest.charts import lines
-from loadtest.objectives import AT_LEAST, METRICS, Recorded, Row
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from loadtest import baseline
+from loadtest.objectives import AT_LEAST, SERVED, Recorded, Row
+from loadtest.text import figure, padded
 
 PASSED, FAILED, INVALID = 0, 1, 2
-WORDS = {True: "pass", False: "FAIL", None: "not measured"}
-VERDICTS = {
-    PASSED: "passed: every objective holds",
-    FAILED: "FAILED: an objective does not hold",
-    INVALID: "INVALID: this run says nothing of the server",
-}
+INVALID_VERDICT = "INVALID: this run does not measure the server"
+MET, MISSED = "met", "MISSED"
+
+templates = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 @dataclass(frozen=True)
@@ -28,19 +34,20 @@ class Step:
     invalid: list[str]
 
     @property
-    def holds(self) -> bool:
-        """Tell whether every objective held, as far as that can be told."""
-        return not self.invalid and not any(row.passed is False for row in self.rows)
+    def is_met(self) -> bool:
+        """Return whether the step is valid and misses no objective."""
+        return not self.invalid and all(row.met is not False for row in self.rows)
 
     def __str__(self) -> str:
-        broken = [describe(row) for row in self.rows if row.passed is False]
-        return f"{self.users} users: " + (", ".join(self.invalid or broken) or "every objective holds")
+        missed = [str(row) for row in self.rows if row.met is False]
+        return f"{self.users} users: " + (", ".join(self.invalid or missed) or "every objective was met")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that a run has found."""
+    """The result of a run."""
 
+    measured: dict[str, Any]  # the site, when, and for how long
     settings: baseline.Settings
     notes: list[str]
     invalid: list[str]
@@ -48,141 +55,132 @@ class Outcome:
     steps: list[Step]
     generator: dict[str, float]
     recorded: Recorded
-    history: list[dict[str, float]]
     errors: list[dict[str, Any]]
 
     @property
     def exit_code(self) -> int:
-        """Return what the run is worth; one that is not valid cannot pass, and cannot fail."""
-        if self.invalid:
+        """Return 0, 1 if an objective was missed, or 2 if the run is invalid."""
+        if self.invalid or (self.rows and len(self.not_measured) == len(self.rows)):
             return INVALID
-        return FAILED if any(row.passed is False for row in self.rows) else PASSED
+        return FAILED if any(row.met is False for row in self.rows) else PASSED
+
+    @property
+    def not_measured(self) -> list[Row]:
+        """Return the objectives that had too few responses."""
+        return [row for row in self.rows if row.met is None]
+
+    @property
+    def verdict(self) -> str:
+        """Return the verdict, with the number of objectives that were met or missed, and not measured."""
+        if self.exit_code == INVALID:
+            return INVALID_VERDICT
+        results = [row.met for row in self.rows]
+        word, count = ("FAILED", results.count(False)) if self.exit_code else ("passed", results.count(True))
+        verdict = f"{word}: {count} of {len(results)} objectives {'missed' if self.exit_code else 'met'}"
+        return f"{verdict}, {len(self.not_measured)} not measured" if self.not_measured else verdict
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why the run is invalid, and which objectives were not measured."""
+        responses = {row.objective.subject: row.requests for row in self.not_measured}
+        routes = ", ".join(f"{subject} ({count})" for subject, count in sorted(responses.items()))
+        few = [f"not measured, too few responses: {routes}: set a longer RUN_TIME"] if routes else []
+        return self.invalid + few
+
+    @property
+    def site(self) -> str:
+        """Return what was measured, where, when, and for how long."""
+        about = self.measured
+        size = f"{about['workers']} workers of {about['threads']} threads"
+        when = f"from {about['started']} for {about['seconds']:.0f} s"
+        return f"Measured: backend {about['backend']}, release {about['release']}, {size}, at {about['host']}, {when}."
 
     @property
     def highest(self) -> str:
-        """Return the highest load that held, in words; nothing if this was no breakpoint."""
+        """Return the highest load that met the objectives; empty unless the run is a breakpoint."""
         if not self.steps:
             return ""
-        held = [step.users for step in self.steps if step.holds]
+        met = [step.users for step in self.steps if step.is_met]
         last = self.steps[-1]
-        end = "It was not raised further: raise USERS" if last.holds else f"It ended at {last}"
-        return f"The highest load that held: {held[-1]} users. {end}." if held else f"No load held: {last}."
-
-
-def describe(row: Row) -> str:
-    """Return the row as a phrase."""
-    return f"{row.objective.subject} {row.objective.metric} {row.measured:.1f}, limit {row.objective.limit:g}"
+        end = "The load was not raised further: raise USERS" if last.is_met else f"The run ended at {last}"
+        return (
+            f"The highest load that met the objectives: {met[-1]} users. {end}."
+            if met
+            else f"No load met them: {last}."
+        )
 
 
 def table(rows: list[Row]) -> list[list[str]]:
-    """Return the cells of the table of objectives, a line for each subject, its head first."""
-    metrics = [metric for metric in METRICS["total"] if any(row.objective.metric == metric for row in rows)]
-    lines: dict[tuple[str, str], dict[str, Row]] = {}
+    """Return the table of objectives: a header, and a row for each subject."""
+    metrics = [metric for metric in SERVED if any(row.objective.metric == metric for row in rows)]
+    subjects: dict[tuple[str, str], dict[str, Row]] = {}
     for row in rows:
-        lines.setdefault((row.objective.origin, row.objective.subject), {})[row.objective.metric] = row
+        subjects.setdefault((row.objective.origin, row.objective.subject), {})[row.objective.metric] = row
     cells = [["", *(metric.replace("_", " ") for metric in metrics), ""]]
-    for (origin, subject), line in sorted(lines.items(), key=lambda each: (each[0][0] == "baseline", each[0][1])):
-        results = {row.passed for row in line.values()}
-        result = False if False in results else True if True in results else None
-        name = subject + (", baseline" if origin == "baseline" else "")
-        cells.append([name, *(cell(line.get(metric)) for metric in metrics), WORDS[result]])
+    for (origin, subject), found in sorted(subjects.items(), key=lambda each: (each[0][0] == "baseline", each[0][1])):
+        results = {row.met for row in found.values()}
+        few = f"not measured: too few responses ({next(iter(found.values())).requests})"
+        result = MISSED if False in results else few if None in results else MET
+        name = f"{subject}, baseline" if origin == "baseline" else subject
+        cells.append([name, *(cell(found.get(metric)) for metric in metrics), result])
     return cells
 
 
 def cell(row: Row | None) -> str:
-    """Return what was measured beside its limit, with the sign that is true: "12.3 <= 500"."""
+    """Return the figure and its limit, "12.3 <= 500"; "-" if it was not measured."""
     if not row or row.measured is None:
         return "-" if row else ""
-    holds, fails = (">=", "<") if row.objective.metric in AT_LEAST else ("<=", ">")
-    return f"{figure(row.measured)} {holds if row.passed else fails} {figure(row.objective.limit)}"
-
-
-def figure(value: float) -> str:
-    """Return three digits of the number, or all of one that has more before its point."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004
+    met, missed = (">=", "<") if row.objective.metric in AT_LEAST else ("<=", ">")
+    return f"{figure(row.measured)} {met if row.met else missed} {figure(row.objective.limit)}"
 
 
 def verdict(outcome: Outcome, folder: Path) -> list[str]:
-    """Return the lines that end a run: the table, what is to be said of it, and the verdict."""
-    cells = table(outcome.rows)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    text = ["  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    figures = ", ".join(f"{name} {value:.0f}" for name, value in outcome.generator.items())
-    told = [*outcome.notes, *([outcome.highest] if outcome.highest else []), f"The generator: {figures}."]
-    reasons = [f"load: {reason}" for reason in outcome.invalid]
+    """Return the last lines of a run: the table of objectives, the notes and the verdict."""
     return [
         "",
-        *text,
+        *padded(table(outcome.rows)),
         "",
-        *told,
+        *outcome.notes,
+        *([outcome.highest] if outcome.highest else []),
+        f"The generator: {', '.join(f'{name} {value:.0f}' for name, value in outcome.generator.items())}.",
+        outcome.site,
         f"The report: {folder / 'index.html'}",
-        *reasons,
-        f"load: {VERDICTS[outcome.exit_code]}",
+        *(f"load: {reason}" for reason in outcome.reasons),
+        f"load: {outcome.verdict}",
     ]
 
 
 def write(outcome: Outcome, folder: Path) -> None:
-    """Leave report.json and index.html in the folder."""
+    """Write report.json and index.html into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(everything(outcome), indent=1))
-    (folder / "index.html").write_text(html(outcome))
+    page = templates.get_template("report.html")
+    (folder / "index.html").write_text(page.render(outcome=outcome, table=table(outcome.rows)))
 
 
 def everything(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome as JSON has it."""
+    """Return the outcome for JSON."""
     return {
         "exit_code": outcome.exit_code,
-        "verdict": VERDICTS[outcome.exit_code],
+        "verdict": outcome.verdict,
+        "measured": outcome.measured,
+        "not_measured": [f"{row.objective.subject} {row.objective.metric}" for row in outcome.not_measured],
         "invalid": outcome.invalid,
         "notes": outcome.notes,
         "highest": outcome.highest,
         "settings": outcome.settings,
         "generator": outcome.generator,
-        "objectives": judged(outcome.rows),
-        "steps": [
-            {
-                "users": step.users,
-                "holds": step.holds,
-                "invalid": step.invalid,
-                "generator": step.generator,
-                "objectives": judged(step.rows),
-            }
-            for step in outcome.steps
-        ],
+        "objectives": results(outcome.rows),
+        "steps": [vars(step) | {"rows": results(step.rows), "met": step.is_met} for step in outcome.steps],
         "figures": [
             {"subject": subject, "metric": metric, "value": value}
             for (subject, metric), value in baseline.figures(outcome.recorded).items()
         ],
-        "seconds": outcome.recorded.seconds,
         "routes": {name: vars(route) for name, route in outcome.recorded.routes.items()},
         "errors": outcome.errors,
-        "history": outcome.history,
     }
 
 
-def judged(rows: list[Row]) -> list[dict[str, Any]]:
-    """Return the rows as JSON has them."""
-    return [{**vars(row.objective), "measured": row.measured, "passed": row.passed} for row in rows]
-
-
-def html(outcome: Outcome) -> str:
-    """Return the page of the run."""
-
-    def series(*names: str) -> dict[str, list[tuple[float, float]]]:
-        return {name.partition("_")[0]: [(at["second"], at[name]) for at in outcome.history] for name in names}
-
-    charts = {
-        "Requests a second": lines(series("requests_per_second", "failures_per_second"), "s"),
-        "Response time, ms": lines(series("p50_ms", "p95_ms"), "s"),
-        "Users": lines(series("users"), "s"),
-    }
-    settings = ", ".join(f"{name} {value}" for name, value in outcome.settings.items() if value not in (0, []))
-    return page.render(
-        "report.html",
-        title=VERDICTS[outcome.exit_code],
-        state=["pass", "fail", "invalid"][outcome.exit_code],
-        outcome=outcome,
-        settings=settings,
-        table=table(outcome.rows),
-        charts=charts,
-    )
+def results(rows: list[Row]) -> list[dict[str, Any]]:
+    """Return the rows for JSON."""
+    return [{**vars(row.objective), "measured": row.measured, "met": row.met} for row in rows]

@@ -91,12 +91,17 @@ configure() {
     refuse TRUSTED_PROXIES "" "the address of the proxy whose PROXY protocol is believed, where PROXY_PROTOCOL is on"
   fi
 
-  mkdir -p "$prefix/$1"
+  mkdir -p "$prefix/$1" "$prefix/buffers"
+  room=$(df -Pk "$prefix/buffers" | awk 'END { printf "%.0f", $4 * 1024 }')
+  [ "$max_body_bytes" -le "$room" ] || refuse MAX_BODY_BYTES "$max_body_bytes" "at most $room, the free bytes in $prefix/buffers"
+
   cp -R "$here/." "$prefix/$1/"
   settings >"$prefix/$1/settings.conf"
   options=
   if [ "$proxy_protocol" = on ]; then options=" proxy_protocol"; fi
   if [ "$tls" = off ]; then
+    # docker-compose.yml does the same for containers with tcp_notsent_lowat, at no cost to fast clients far away.
+    [ "$prefix" = "$PREFIX" ] || options="$options sndbuf=64k"
     echo "listen ${NGINX_LISTEN:-8080}$options;" >"$prefix/$1/listen.conf"
   else
     printf 'listen 8443 ssl%s;\ninclude tls.conf;\n' "$options" >"$prefix/$1/listen.conf"

@@ -1,6 +1,6 @@
-"""Bolt-ons, each one file that runs (`python -m recipes.NAME`) and that you copy from; none is part of the site.
+"""Optional features to copy. Each recipe is one runnable module: `python -m recipes.NAME`. The site uses none of them.
 
-What they need beyond the site's own packages is locked in requirements/recipes.txt.
+requirements/recipes.txt locks the packages that recipes need in addition to the site's own.
 """
 
 from contextlib import suppress
@@ -9,7 +9,7 @@ from wsgiref.types import WSGIApplication
 
 
 def serve(application: WSGIApplication, port: int = 8000) -> None:
-    """Serve the application on the standard library's server, for this machine only, to look at it."""
+    """Serve the application on loopback with the standard library's server, for development."""
     with make_server("127.0.0.1", port, application) as server, suppress(KeyboardInterrupt):
         print(f"http://localhost:{server.server_port}", flush=True)
         server.serve_forever()

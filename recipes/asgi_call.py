@@ -1,13 +1,12 @@
-"""An ASGI application below "/asgi" in our ROUTES: a2wsgi calls it from WSGI, on an event loop in a thread.
+"""Mount an ASGI application at "/asgi": a2wsgi runs it on an event loop in a thread.
 
-When: one handler waits for several slow things at once, or an ASGI application is to move in as it is. Not when: you
-want many connections at once, for each still holds one of the server's threads until it is answered; nor for long
-streams, for a2wsgi lets one whose client has left wait for ever.
+Use it if one handler waits for several slow services at once, or to mount an existing ASGI application unchanged.
+Do not use it for many connections: each request holds a server thread until it is answered. Do not use it for long
+streams: if the client disconnects, a2wsgi blocks the stream forever. a2wsgi sends no "lifespan" events, so call the
+application's startup code yourself.
 
-When to move to ASGI instead: for WebSockets, for events that are sent to thousands of idle clients, or when most
-handlers have become async. Then run an ASGI server, and keep this site in it with a2wsgi's other half,
-`WSGIMiddleware(application)`; or put that server beside this one, and let nginx give each its paths. (asgiref has that
-half only, `WsgiToAsgi`. a2wsgi sends no "lifespan": what an application does when it starts is yours to call.)
+Move to an ASGI server for WebSockets, for events to thousands of idle clients, or if most handlers are async. Run this
+site on it with a2wsgi's `WSGIMiddleware(application)`, or run both servers and divide the paths between them in nginx.
 
 Run: `python -m recipes.asgi_call`, and open /asgi. Needs: a2wsgi (requirements/recipes.txt).
 """
@@ -32,13 +31,13 @@ if TYPE_CHECKING:
 
 
 async def ask(name: str) -> str:
-    """Return what another service says, after a while."""
+    """Return the status of another service, after 0.2 seconds."""
     await asyncio.sleep(0.2)
-    return f"{name} is well"
+    return f"{name} is up"
 
 
 async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with what three services say, asked at the same time (ASGI 3.0, HTTP & WebSocket format)."""
+    """Request the status of three services concurrently and return all three (ASGI 3.0, HTTP & WebSocket format)."""
     started = perf_counter()
     answers = await asyncio.gather(*map(ask, ("search", "stock", "prices")))
     body = dump({"answers": answers, "seconds": round(perf_counter() - started, 2)})
@@ -47,7 +46,7 @@ async def asgi(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def raising(handler: WSGIApplication) -> WSGIApplication:
-    """Raise the exception that a2wsgi answers itself, and hands to start_response, so that `errors` hears of it."""
+    """Raise the exception that a2wsgi passes to start_response, so that the `errors` middleware handles it."""
 
     def raised(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
@@ -60,8 +59,8 @@ def raising(handler: WSGIApplication) -> WSGIApplication:
     return raised
 
 
-# Its thread starts here and does not survive a fork: each worker imports the app for itself, as deploy/ has it.
-# What the application does after its answer holds the server's thread, and is cancelled after wait_time seconds.
+# The event loop's thread starts here and does not survive a fork. In deploy/, workers import the app after the fork.
+# Work after the response holds the server's thread. a2wsgi cancels it after wait_time seconds.
 bridge = cast("WSGIApplication", ASGIMiddleware(asgi, wait_time=10))
 application = chain(MIDDLEWARES, router({**ROUTES, "/asgi/*": raising(bridge)}))
 

@@ -1,9 +1,9 @@
-"""Authentication by the Authorization header, as middleware: Basic (RFC 7617), Bearer (RFC 6750).
+"""Middleware for the Authorization header: Basic (RFC 7617) and Bearer (RFC 6750) authentication.
 
-When: Basic for a page of your own team's, Bearer for an API's clients; both only over https, where nobody reads along.
-Not when: people log in with a form, and out again, which a browser cannot do with Basic; see recipes/sessions.py.
+Use Basic for internal pages and Bearer for API clients, both only over HTTPS. For login forms and logout, see
+recipes/sessions.py: browsers cannot log out of Basic authentication.
 
-Run: `python -m recipes.authentication`, which makes a password and a token, and prints the two requests that use them.
+Run: `python -m recipes.authentication`. It prints two curl commands, one with a new password, one with a new token.
 Needs: werkzeug (requirements/recipes.txt).
 """
 
@@ -27,16 +27,16 @@ from recipes import serve
 
 Middleware = Callable[[WSGIApplication], WSGIApplication]
 
-# By name. A fork reads both from where it keeps secrets, and never keeps a password or a token itself.
+# By user name. Read both from your secret store; store only the hashes.
 PASSWORD_HASHES: dict[str, str] = {}  # generate_password_hash(password)
 TOKEN_HASHES: dict[str, bytes] = {}  # token_hash(token)
 
-# Checked for a name that does not exist, which then takes as long to refuse as one that does.
-NOBODY = generate_password_hash(secrets.token_urlsafe())
+# Checked for unknown names, so that the response time does not reveal which names exist.
+DUMMY_HASH = generate_password_hash(secrets.token_urlsafe())
 
 
 def basic(password_hashes: Mapping[str, str], realm: str) -> Middleware:
-    """Return the middleware that lets in who has a password, and puts the name into REMOTE_USER (RFC 3875, 4.1.11)."""
+    """Return middleware that requires a password and sets REMOTE_USER to the user's name (RFC 3875, 4.1.11)."""
     challenge = ("WWW-Authenticate", f'Basic realm="{realm}", charset="UTF-8"')  # RFC 7617, 2.1
 
     def middleware(handler: WSGIApplication) -> WSGIApplication:
@@ -44,8 +44,8 @@ def basic(password_hashes: Mapping[str, str], realm: str) -> Middleware:
             given = Authorization.from_header(environ.get("HTTP_AUTHORIZATION"))
             if given and given.type == "basic":
                 name, password = given.username or "", given.password or ""
-                # Slow on purpose, and done for each request: Basic is for few people.
-                if check_password_hash(password_hashes.get(name, NOBODY), password):
+                # This hash is slow on purpose and runs on each request, so Basic suits few users.
+                if check_password_hash(password_hashes.get(name, DUMMY_HASH), password):
                     environ.update(AUTH_TYPE="Basic", REMOTE_USER=name)
                     return handler(environ, start_response)
             return error(environ, start_response, HTTPStatus.UNAUTHORIZED, headers=[challenge])
@@ -56,7 +56,7 @@ def basic(password_hashes: Mapping[str, str], realm: str) -> Middleware:
 
 
 def bearer(token_hashes: Mapping[str, bytes], realm: str) -> Middleware:
-    """Return the middleware that lets in who has a token, and puts its owner into REMOTE_USER (RFC 3875, 4.1.11)."""
+    """Return middleware that requires a token and sets REMOTE_USER to the token's owner (RFC 3875, 4.1.11)."""
 
     def middleware(handler: WSGIApplication) -> WSGIApplication:
         def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -68,7 +68,7 @@ def bearer(token_hashes: Mapping[str, bytes], realm: str) -> Middleware:
                 if owners:
                     environ.update(AUTH_TYPE="Bearer", REMOTE_USER=owners[0])
                     return handler(environ, start_response)
-                challenge += ', error="invalid_token"'  # RFC 6750, 3.1: only for who has sent one
+                challenge += ', error="invalid_token"'  # RFC 6750, 3.1: only if the request has a token
             headers = [("WWW-Authenticate", challenge)]
             return error(environ, start_response, HTTPStatus.UNAUTHORIZED, headers=headers)
 
@@ -78,16 +78,16 @@ def bearer(token_hashes: Mapping[str, bytes], realm: str) -> Middleware:
 
 
 def token_hash(token: str) -> bytes:
-    """Return the token's SHA-256: fast, and enough for 32 random bytes, which nobody guesses as one does a password."""
+    """Return the token's SHA-256. A fast hash is enough: 32 random bytes cannot be guessed, unlike a password."""
     return hashlib.sha256(token.encode()).digest()
 
 
 def who(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with who asks, and how that is known."""
+    """Return the user's name and the authentication scheme."""
     return json(start_response, {"name": environ["REMOTE_USER"], "by": environ["AUTH_TYPE"]})
 
 
-# A middleware can be around the whole site, around one route, or, as the second here, around all below a path.
+# Middleware can wrap the whole site, one route ("/") or all routes below a path ("/api/*").
 application = chain(
     [head, request_id, errors],
     router(

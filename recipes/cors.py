@@ -1,10 +1,10 @@
-"""Cross-origin resource sharing (the Fetch standard, CORS protocol): pages of other origins may read our answers.
+"""Cross-origin resource sharing (Fetch, CORS protocol): let pages of other origins read this site's responses.
 
-When: a page at another origin calls this API. Not when: page and API have one origin; then this opens a door for
-nothing. And not to keep anyone out: a browser asks, nothing else does, and a plain form is sent to you regardless.
+Use it if a page at another origin calls this API. Do not use it if page and API have the same origin. It is no access
+control: only browsers enforce it, and browsers send plain forms to any origin.
 
 Run: `python -m recipes.cors`, and `curl -i -H "Origin: http://localhost:3000" localhost:8000`.
-Needs: nothing but the site's own packages.
+Needs: no additional packages.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -20,21 +20,21 @@ from app.router import router
 from app.wsgi import chain
 from recipes import serve
 
-# Scheme, host and port, as a browser writes them: in lower case, without a default port, without a slash at the end.
-# Never "null", which is every sandboxed page's origin.
+# Scheme, host and port in the form that browsers send: lower case, no default port, no trailing slash.
+# Never add "null": each sandboxed page has that origin.
 ORIGINS = frozenset({"http://localhost:3000"})
 
 
-def cors(  # noqa: PLR0913 (what the standard lets a server choose)
+def cors(  # noqa: PLR0913 (one parameter per header)
     origins: Collection[str],
     *,
     methods: Iterable[str] = ("GET", "HEAD", "POST"),
     request_headers: Iterable[str] = ("Content-Type",),
     response_headers: Iterable[str] = ("X-Request-ID",),
-    credentials: bool = False,  # whether cookies and Authorization come along: then `origins` may do what the user may
-    max_age: int = 600,  # seconds for which a browser need not ask again
+    credentials: bool = False,  # allow cookies and Authorization: then `origins` can act as the user
+    max_age: int = 600,  # seconds that a browser caches a preflight response
 ) -> Callable[[WSGIApplication], WSGIApplication]:
-    """Return the middleware that grants `origins`, and no other, to read responses."""
+    """Return middleware that lets pages of `origins`, and no others, read responses."""
     with_credentials = [("Access-Control-Allow-Credentials", "true")] * credentials
     to_preflight = [
         ("Access-Control-Allow-Methods", ", ".join(methods)),
@@ -48,7 +48,7 @@ def cors(  # noqa: PLR0913 (what the standard lets a server choose)
             origin = environ.get("HTTP_ORIGIN", "")
             is_known = origin in origins
             granted = [("Access-Control-Allow-Origin", origin), *with_credentials] if is_known else []
-            # On every response, or a cache gives one origin's to another (Fetch, CORS protocol and HTTP caches).
+            # Always set, so that caches keep the responses apart by origin (Fetch, CORS protocol and HTTP caches).
             vary = ("Vary", "Origin")
             if is_preflight(environ):
                 return empty(start_response, headers=[*granted, *to_preflight * is_known, vary])
@@ -61,12 +61,12 @@ def cors(  # noqa: PLR0913 (what the standard lets a server choose)
 
 
 def is_preflight(environ: WSGIEnvironment) -> bool:
-    """Tell whether a browser asks what it may send (Fetch, CORS-preflight fetch); another OPTIONS is the handler's."""
-    is_asking = "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
-    return environ["REQUEST_METHOD"] == "OPTIONS" and is_asking
+    """Return whether the request is a CORS preflight (Fetch, CORS-preflight fetch) and no ordinary OPTIONS."""
+    has_preflight_headers = "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+    return environ["REQUEST_METHOD"] == "OPTIONS" and has_preflight_headers
 
 
-# Outside `errors`: so a page may read an error response, too.
+# Outside `errors`, so that pages can read error responses too.
 application = chain(
     [head, request_id, cors(ORIGINS, credentials=True), errors],
     router({"/": {"GET": health.version}, "/echo": {"POST": api.echo}}),

@@ -1,8 +1,8 @@
-"""A Django application, all of it in this file, below "/django" in our ROUTES, with our middleware around it.
+"""Mount a Django application at "/django", inside the site's middleware. The whole Django project is in this file.
 
-When: a Django project moves in, or one part of the site wants its admin or its ORM; the project keeps its settings.py,
-and only its `get_wsgi_application()` comes here. Not when: the whole site is Django; let `app.wsgi.application` be
-`chain(MIDDLEWARES, django)`, without a router. Never twice: Django's settings are global, one set a process.
+Use it to mount an existing Django project, or for Django's admin or ORM in one part of the site. The project keeps its
+settings.py; mount the result of its `get_wsgi_application()`. If the whole site is Django, set `app.wsgi.application`
+to `chain(MIDDLEWARES, django)`. Django's settings are global, so one process can have only one Django project.
 
 Run: `python -m recipes.django_mount`, and open /django/. Needs: django (requirements/recipes.txt).
 """
@@ -20,27 +20,27 @@ from app.wsgi import MIDDLEWARES, ROUTES, chain
 from recipes import serve
 
 settings.configure(
-    ALLOWED_HOSTS=["localhost", "127.0.0.1"],  # the names of your site
-    DEBUG_PROPAGATE_EXCEPTIONS=True,  # otherwise Django answers 500 itself, and `errors` never hears of it
-    LOGGING_CONFIG=None,  # app/wsgi.py has set up logging
+    ALLOWED_HOSTS=["localhost", "127.0.0.1"],  # the host names of your site
+    DEBUG_PROPAGATE_EXCEPTIONS=True,  # otherwise Django answers 500 itself, without the `errors` middleware
+    LOGGING_CONFIG=None,  # app/log.py configures logging
     ROOT_URLCONF=__name__,
     USE_TZ=True,
 )
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    """Answer with links to the other views: reverse puts SCRIPT_NAME, here "/django", before each."""
+    """Return links to the other views. reverse() adds SCRIPT_NAME ("/django") to each."""
     links = [reverse("hello", args=["world"]), reverse("fail")]
     return HttpResponse(format_html_join("", "<p><a href='{}'>{}</a>", ((link, link) for link in links)))
 
 
 def hello(request: HttpRequest, name: str) -> JsonResponse:
-    """Answer with JSON, and the id that our middleware gave the request."""
+    """Return JSON with the request id from the site's middleware."""
     return JsonResponse({"hello": name, "request_id": request.headers["X-Request-ID"]})
 
 
 def fail(request: HttpRequest) -> HttpResponse:
-    """Fail, for our middleware to log it and to answer."""
+    """Raise an exception, which the `errors` middleware logs and answers."""
     raise RuntimeError("this view always fails")
 
 

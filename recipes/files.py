@@ -1,11 +1,11 @@
-"""Files in and out: an upload of a form's (RFC 7578), a download that the server sends from the kernel where it can.
+"""File upload by form (RFC 7578), and download through wsgi.file_wrapper, which lets the server use sendfile.
 
-When: files come and go through the app, each as large as MAX_BODY_BYTES at most. Not when: they are the site's own,
-which nginx serves (app/static), or large: let the browser send them to an object store, and nginx send them for you
-(X-Accel-Redirect). Who may do either, recipes/sessions.py or recipes/authentication.py finds out.
+Use it for users' files of at most MAX_BODY_BYTES. nginx serves the site's own files (app/static). For larger uploads,
+let the browser send them to an object store. This recipe has no access control: combine it with recipes/sessions.py or
+recipes/authentication.py.
 
 Run: `python -m recipes.files`, then `curl -i -F file=@README.md localhost:8000/files`, and
-`curl -OJ localhost:8000/files/README.md`. UPLOADS is the folder that keeps them.
+`curl -OJ localhost:8000/files/README.md`. The files are in the folder UPLOADS.
 Needs: werkzeug (requirements/recipes.txt).
 """
 
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from http import HTTPStatus
+from mimetypes import guess_type
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -26,18 +27,18 @@ from app.middleware.errors import errors
 from app.middleware.head import head
 from app.middleware.request_id import request_id
 from app.request import media_type
-from app.response import error, not_found, whole
+from app.response import empty, error, not_found, whole
 from app.router import router
 from app.settings import settings
 from app.wsgi import chain
 from recipes import serve
 
-# A fork reads it in app/settings().py: a folder that every instance shares, and that outlives them.
+# In your project, read it in app/settings.py, and use a persistent folder that all instances share.
 UPLOADS = Path(os.environ.get("UPLOADS") or Path(tempfile.gettempdir(), "uploads"))
 
 
 def upload(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Keep the form's `file` under its own name, made safe; 415, 413, 400 or 409 for one that cannot be kept so."""
+    """Store the form's `file` under a safe form of its name; answer 400, 409, 413 or 415 if that fails."""
     if media_type(environ) != "multipart/form-data":
         return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send multipart/form-data.")
     try:
@@ -45,7 +46,7 @@ def upload(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     except HTTPException as reason:  # RequestEntityTooLarge, ClientDisconnected
         return error(environ, start_response, HTTPStatus(reason.code or HTTPStatus.BAD_REQUEST))
     with ExitStack() as parts:
-        for _, part in files.items(multi=True):  # noqa: PERF102 (values() would leave out the second of a name)
+        for _, part in files.items(multi=True):  # noqa: PERF102 (values() omits further files of the same name)
             parts.enter_context(closing(part))
         file = files.get("file")
         if not file or not (name := secure_filename(file.filename or "")):
@@ -53,15 +54,17 @@ def upload(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
         try:
             keep(file, name)
         except FileExistsError:
-            return error(environ, start_response, HTTPStatus.CONFLICT, f"There is a file {name} already.")
+            return error(
+                environ, start_response, HTTPStatus.CONFLICT, f"A file named {name} exists. Choose another name."
+            )
     headers = [("Location", f"/files/{name}")]
     return whole(start_response, name.encode(), "text/plain; charset=utf-8", HTTPStatus.CREATED, headers)
 
 
 def keep(file: FileStorage, name: str) -> None:
-    """Write the file into UPLOADS; raise FileExistsError where there is one of that name."""
+    """Write the file into UPLOADS; raise FileExistsError if the name is taken."""
     UPLOADS.mkdir(parents=True, exist_ok=True)
-    # Linked when it is complete: nobody downloads half a file, and of two of one name only the first is kept.
+    # The link makes the complete file visible at once, and fails if the name is taken.
     with tempfile.NamedTemporaryFile(dir=UPLOADS, prefix=".") as part:
         file.save(part)
         part.flush()
@@ -69,15 +72,15 @@ def keep(file: FileStorage, name: str) -> None:
 
 
 def download(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the file as an attachment (RFC 6266), or the part of it that is asked for (RFC 9110, 14).
+    """Return the file, or the requested range of it (RFC 9110, 14), as an attachment (RFC 6266).
 
-    Never inline: a page that somebody uploaded would run its script as one of ours. Its body is wsgi.file_wrapper's
-    (PEP 3333, Optional Platform-Specific File Handling), or Werkzeug's own where the server has none.
+    An attachment, because an uploaded HTML page shown inline could run scripts with this site's origin. The body is a
+    wsgi.file_wrapper if the server has one (PEP 3333, Optional Platform-Specific File Handling), otherwise Werkzeug's.
     """
     _, arguments = environ["wsgiorg.routing_args"]
     name = arguments["name"]
     if name != secure_filename(name):
-        return not_found(environ, start_response)  # no upload has such a name: "..", ".part"
+        return not_found(environ, start_response)  # no upload has this name, for example ".." or ".part"
     try:
         response = send_from_directory(UPLOADS, name, environ, as_attachment=True)
     except HTTPException as reason:  # NotFound, RequestedRangeNotSatisfiable
@@ -85,8 +88,34 @@ def download(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
     return response(environ, start_response)
 
 
+def download_by_nginx(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Have nginx send the file, so that no thread waits for a slow client.
+
+    nginx sees UPLOADS as its folder `private`: mount one volume as UPLOADS in the app and, read-only, as
+    /run/nginx/private in nginx; for `make local`, link .local/PORT/private to UPLOADS.
+    """
+    _, arguments = environ["wsgiorg.routing_args"]
+    name = arguments["name"]
+    if name != secure_filename(name) or not (UPLOADS / name).is_file():
+        return not_found(environ, start_response)
+    media_type, _ = guess_type(name)
+    headers = [
+        ("Content-Type", media_type or "application/octet-stream"),
+        ("Content-Disposition", f"attachment; filename={name}"),
+        ("X-Accel-Redirect", f"/private/{name}"),
+    ]
+    return empty(start_response, HTTPStatus.OK, headers)
+
+
 application = chain(
-    [head, request_id, errors], router({"/files": {"POST": upload}, "/files/{name}": {"GET": download}})
+    [head, request_id, errors],
+    router(
+        {
+            "/files": {"POST": upload},
+            "/files/{name}": {"GET": download},
+            "/large-files/{name}": {"GET": download_by_nginx},
+        }
+    ),
 )
 
 if __name__ == "__main__":

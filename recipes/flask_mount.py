@@ -1,7 +1,7 @@
-"""A Flask application below "/flask" in our ROUTES, with our middleware around it.
+"""Mount a Flask application at "/flask", inside the site's middleware.
 
-When: an application that exists moves in, or one corner of the site wants Flask's extensions. Not when: the whole site
-would be Flask; then let `app.wsgi.application` be `chain(MIDDLEWARES, flask)`, without a router.
+Use it to mount an existing Flask application, or for Flask's extensions in one part of the site. If the whole site is
+Flask, set `app.wsgi.application` to `chain(MIDDLEWARES, flask)`.
 
 Run: `python -m recipes.flask_mount`, and open /flask/. Needs: flask (requirements/recipes.txt).
 """
@@ -14,8 +14,8 @@ from recipes import serve
 
 flask = Flask(__name__)
 flask.config.update(
-    # Otherwise Flask answers 500 itself, and `errors` never hears of it. So an errorhandler(500) is not called; one for
-    # the exception's class is.
+    # Otherwise Flask answers 500 itself, without the `errors` middleware. errorhandler(500) is then not called; an
+    # errorhandler for the exception's class is.
     PROPAGATE_EXCEPTIONS=True,
     # Otherwise the browser sends Flask's cookie to the whole site.
     SESSION_COOKIE_PATH="/flask",
@@ -24,7 +24,7 @@ flask.config.update(
 
 @flask.get("/")
 def home() -> str:
-    """Answer with links to the other views: url_for puts SCRIPT_NAME, here "/flask", before each."""
+    """Return links to the other views. url_for() adds SCRIPT_NAME ("/flask") to each."""
     links = [url_for("hello", name="world"), url_for("fail")]
     return render_template_string(
         "{% for link in links %}<p><a href='{{ link }}'>{{ link }}</a>{% endfor %}", links=links
@@ -33,13 +33,13 @@ def home() -> str:
 
 @flask.get("/hello/<name>")
 def hello(name: str) -> dict[str, str | None]:
-    """Answer with JSON, and the id that our middleware gave the request."""
+    """Return JSON with the request id from the site's middleware."""
     return {"hello": name, "request_id": request.headers.get("X-Request-ID")}
 
 
 @flask.get("/fail")
 def fail() -> str:
-    """Fail, for our middleware to log it and to answer."""
+    """Raise an exception, which the `errors` middleware logs and answers."""
     raise RuntimeError("this view always fails")
 
 

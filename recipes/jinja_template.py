@@ -1,8 +1,8 @@
-"""A page by Jinja2, with templates of its own beside the site's: inheritance, a loop, autoescaping.
+"""Render a page with Jinja2 templates that are separate from the site's: inheritance, a loop, autoescaping.
 
-When: a page has logic, or a part of the site brings its own templates, from wherever a loader finds them. Not when:
-app/page.py will do, for it has such an environment already; nor for templates that strangers write, who can run code in
-them (jinja2.sandbox, or Mustache: recipes/pystache_template.py).
+Use it if part of the site has its own templates or its own template loader. Otherwise use the environment in
+app/page.py. Do not use it for templates that users write, because Jinja2 templates can run code: use jinja2.sandbox or
+Mustache (recipes/pystache_template.py).
 
 Run: `python -m recipes.jinja_template`. Needs: jinja2, werkzeug (requirements/recipes.txt).
 """
@@ -47,13 +47,13 @@ PAGE = """\
 templates = Environment(
     loader=DictLoader({"layout.html": LAYOUT, "headers.html": PAGE}),
     autoescape=True,  # Jinja2's default is off
-    undefined=StrictUndefined,  # a name that is missing is an error, not an empty string
+    undefined=StrictUndefined,  # an undefined name is an error, not an empty string
     trim_blocks=True,
 )
 
 
 def headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the request's headers, whatever a client has put into them."""
+    """Return a page with the request's headers, escaped."""
     page = templates.get_template("headers.html").render(headers=EnvironHeaders(environ))
     return html(start_response, page)
 

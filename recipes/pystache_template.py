@@ -1,8 +1,7 @@
-"""The page of recipes/jinja_template.py by Pystache: Mustache, templates that hold no logic and can run no code.
+"""Render the page of recipes/jinja_template.py with Pystache. Mustache templates contain no logic and cannot run code.
 
-When: templates are shared with another language (https://mustache.github.io/ has dozens), or come from people whom you
-would not let run code. Not when: pages extend a layout or format their values; Mustache has partials and sections, and
-everything else has to be in the values when it is called.
+Use it to share templates with other languages (https://mustache.github.io/), or for templates that users write. Do not
+use it if pages extend a layout or format values: Mustache has only partials and sections.
 
 Run: `python -m recipes.pystache_template`. Needs: pystache, werkzeug (requirements/recipes.txt).
 """
@@ -44,7 +43,7 @@ renderer = pystache.Renderer(partials={"head": HEAD}, missing_tags="strict")
 
 
 def headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the request's headers; two braces escape a value, three would not."""
+    """Return a page with the request's headers. Two braces escape a value, three do not."""
     values = [{"name": name, "value": value} for name, value in EnvironHeaders(environ)]
     return html(start_response, renderer.render(PAGE, title="What you sent", headers=values))
 

@@ -1,10 +1,9 @@
-"""Routes, of Rails' and Pylons' kind, in place of our router: paths with patterns, URLs by name.
+"""Use Routes instead of app/router.py: paths with patterns, URLs by name, in the style of Rails and Pylons.
 
-When: a site that has a table of `map.connect(...)` moves here, and keeps it. Not when: you start afresh, for Routes has
-had no release since 2020; recipes/werkzeug_routing.py does as much, and somebody looks after it.
+Use it to keep the `map.connect(...)` table of an existing site. For a new site use recipes/werkzeug_routing.py: it has
+the same features, and Routes has had no release since 2020.
 
-Routes' own RoutesMiddleware is left out. It needs WebOb, which needs the cgi module that Python 3.13 removed, and what
-it does is `route` below, less the decoding of PATH_INFO.
+`route` replaces RoutesMiddleware, which needs WebOb. WebOb needs the cgi module, which Python 3.13 removed.
 
 Run: `python -m recipes.routes_routing`. Needs: routes, werkzeug (requirements/recipes.txt).
 """
@@ -25,13 +24,13 @@ from recipes import serve
 
 
 def tags(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the URLs of some tags, below the mount point if there is one."""
+    """Return the URLs of some tags. Each begins with SCRIPT_NAME."""
     url = environ["routes.url"]
     return json(start_response, [url("tag", year=2000, tag=tag) for tag in ("wsgi", "crème brûlée")])
 
 
 def tag(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with what the path names, all of it text."""
+    """Return the arguments in the path, as strings."""
     _, arguments = environ["wsgiorg.routing_args"]
     return json(start_response, arguments)
 
@@ -40,7 +39,7 @@ mapper = Mapper()
 mapper.connect("tags", "/tags", controller="tags")
 mapper.connect("tag", "/tags/{year}/{tag}", controller="tag", requirements={"year": r"\d{4}"})
 
-# Routes knows names; the methods are ours, and with them HEAD, OPTIONS and 405.
+# by_method adds HEAD, OPTIONS and 405.
 CONTROLLERS = {
     "tags": by_method({"GET": tags}),
     "tag": by_method({"GET": tag}),
@@ -48,7 +47,7 @@ CONTROLLERS = {
 
 
 def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Hand the request to the controller of its route, the arguments where our router has them (wsgi.org's key)."""
+    """Call the controller of the matching route, with its arguments in environ["wsgiorg.routing_args"]."""
     match = mapper.match(get_path_info(environ), environ)
     if match is None:
         return not_found(environ, start_response)

@@ -1,10 +1,10 @@
-"""Sessions in a signed cookie: login, logout, and forms that no other site can send in a user's name.
+"""Sessions in a signed cookie: login, logout, and forms protected against cross-site request forgery.
 
-When: people log in with a form, and the app remembers little of each: the cookie holds all of it, less than 4 kB, and
-its reader can read it, though not change it. Not when: a program logs in (recipes/authentication.py); or a session must
-end before MAX_AGE wherever a copy of its cookie is: then keep a row for each in the database, and only its id here.
+Use it for login forms and little data per user: the cookie holds the whole session, at most 4 kB. The user can read the
+cookie but cannot change it. For API clients use recipes/authentication.py. To revoke sessions before MAX_AGE, keep them
+in a database and only their ids in the cookie.
 
-Run: `SECRET_KEY=$(openssl rand -hex 32) python -m recipes.sessions`, which makes a user and prints the password.
+Run: `SECRET_KEY=$(openssl rand -hex 32) python -m recipes.sessions`. It creates a user and prints the password.
 Needs: itsdangerous, werkzeug (requirements/recipes.txt).
 """
 
@@ -34,11 +34,12 @@ from app.variables import SettingError
 from app.wsgi import chain
 from recipes import serve
 
-MAX_AGE = 14 * 24 * 3600  # seconds since the session last changed
+MAX_AGE = 14 * 24 * 3600  # seconds after the last change of the session
 
-PASSWORD_HASHES: dict[str, str] = {}  # generate_password_hash(password), by name; a fork has them in its database
-# Checked for a name that does not exist, which then takes as long to refuse as one that does.
-NOBODY = generate_password_hash(secrets.token_urlsafe())
+# generate_password_hash(password) by user name. In your project, read them from the database.
+PASSWORD_HASHES: dict[str, str] = {}
+# Checked for unknown names, so that the response time does not reveal which names exist.
+DUMMY_HASH = generate_password_hash(secrets.token_urlsafe())
 
 PAGE = environment.from_string("""\
 <!doctype html>
@@ -57,30 +58,30 @@ PAGE = environment.from_string("""\
 
 
 def secret_key(environ: Mapping[str, str]) -> str:
-    """Return SECRET_KEY, the same for all workers and instances; raise SettingError for one that can be guessed."""
+    """Return SECRET_KEY, which all workers and instances share; raise SettingError if it is too short."""
     key = environ.get("SECRET_KEY", "")
     if len(key) < 32:  # noqa: PLR2004
-        raise SettingError("SECRET_KEY is unset or too short: it must be a secret of 32 characters or more")
+        raise SettingError(f"SECRET_KEY has {len(key)} characters: it must be a secret of 32 characters or more")
     return key
 
 
 def sessions(key: str) -> Callable[[WSGIApplication], WSGIApplication]:
-    """Return the middleware that keeps environ["app.session"], a dict of what JSON can say, in a cookie (RFC 6265)."""
+    """Return middleware that stores environ["app.session"], a dict of JSON values, in a cookie (RFC 6265)."""
     serializer = URLSafeTimedSerializer(key, salt="session")
 
     def middleware(handler: WSGIApplication) -> WSGIApplication:
         def remembering(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             is_secure = environ["wsgi.url_scheme"] == "https"
-            # The prefix keeps another host of the domain, and anyone on http, from setting it (RFC 6265bis, 4.1.3.2).
+            # The prefix stops other hosts of the domain and HTTP pages from setting the cookie (RFC 6265bis, 4.1.3.2).
             name = "__Host-session" if is_secure else "session"
             try:
                 before = serializer.loads(parse_cookie(environ).get(name, ""), max_age=MAX_AGE)
-            except BadData:  # none, not ours, or too old
+            except BadData:  # missing, forged or expired
                 before = {}
             session = environ["app.session"] = copy.deepcopy(before)
 
             def remember(headers: Headers) -> Headers:
-                headers = [*headers, ("Cache-Control", "no-store")]  # it is one user's (RFC 9111, 5.2.2.5)
+                headers = [*headers, ("Cache-Control", "no-store")]  # the response is for one user (RFC 9111, 5.2.2.5)
                 if session != before:
                     value, max_age = (serializer.dumps(session), MAX_AGE) if session else ("", 0)
                     cookie = dump_cookie(name, value, max_age, secure=is_secure, httponly=True, samesite="Lax")
@@ -95,7 +96,7 @@ def sessions(key: str) -> Callable[[WSGIApplication], WSGIApplication]:
 
 
 def own_form(handler: WSGIApplication) -> WSGIApplication:
-    """Refuse a form that another site made the browser send; put the fields of one of ours into environ["app.form"]."""
+    """Answer 403 to forms sent from other sites; put the fields of other forms into environ["app.form"]."""
 
     def checked(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -104,9 +105,9 @@ def own_form(handler: WSGIApplication) -> WSGIApplication:
             return error(environ, start_response, HTTPStatus(reason.code or HTTPStatus.BAD_REQUEST))
         token = environ["app.session"].get("csrf", "")
         is_ours = token and hmac.compare_digest(form.get("csrf", "").encode(), token.encode())
-        # Not every browser says where a form was (Fetch Metadata, Sec-Fetch-Site), so the token comes first.
+        # Older browsers do not send Sec-Fetch-Site (Fetch Metadata), so the token is required as well.
         if not is_ours or environ.get("HTTP_SEC_FETCH_SITE", "same-origin") != "same-origin":
-            return error(environ, start_response, HTTPStatus.FORBIDDEN, "Load the page again, and send its form.")
+            return error(environ, start_response, HTTPStatus.FORBIDDEN, "Reload the page and send its form again.")
         environ["app.form"] = form
         return handler(environ, start_response)
 
@@ -114,25 +115,25 @@ def own_form(handler: WSGIApplication) -> WSGIApplication:
 
 
 def home(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with a page that knows its reader, and the form to log in or out."""
+    """Return a page with the user's name and a form to log in or out."""
     session = environ["app.session"]
     csrf = session.setdefault("csrf", secrets.token_urlsafe())
     return html(start_response, PAGE.render(user=session.get("user"), csrf=csrf))
 
 
 def login(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Begin a session anew for who knows the password; 403 for who does not."""
+    """Start a new session for a correct password; answer 403 to a wrong one."""
     form, session = environ["app.form"], environ["app.session"]
     name = form.get("name", "")
-    if not check_password_hash(PASSWORD_HASHES.get(name, NOBODY), form.get("password", "")):
-        return error(environ, start_response, HTTPStatus.FORBIDDEN, "There is no such name with this password.")
+    if not check_password_hash(PASSWORD_HASHES.get(name, DUMMY_HASH), form.get("password", "")):
+        return error(environ, start_response, HTTPStatus.FORBIDDEN, "The name or the password is wrong.")
     session.clear()
     session["user"] = name
     return whole(start_response, b"", "text/plain", HTTPStatus.SEE_OTHER, [("Location", "/")])
 
 
 def logout(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Forget the session, and have the browser forget it."""
+    """Clear the session and delete its cookie."""
     environ["app.session"].clear()
     return whole(start_response, b"", "text/plain", HTTPStatus.SEE_OTHER, [("Location", "/")])
 

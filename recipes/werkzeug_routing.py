@@ -1,7 +1,7 @@
-"""Werkzeug's Map and Rule in place of our router: converters, several rules a path, URLs built from a handler.
+"""Use Werkzeug's Map and Rule instead of app/router.py: converters, several rules per path, URLs built from a handler.
 
-When: paths carry typed values (`<int:year>`, `<uuid:id>`, one of your own), or pages link to each other by what they
-mean. Not when: a table of paths is all there is; app/router.py refuses two routes that compete, Werkzeug weighs them.
+Use it for typed path parameters (`<int:year>`, `<uuid:id>`, your own), or to build URLs from handlers. Otherwise use
+app/router.py, which rejects conflicting routes; Werkzeug ranks them.
 
 Run: `python -m recipes.werkzeug_routing`. Needs: werkzeug (requirements/recipes.txt).
 """
@@ -23,17 +23,17 @@ from recipes import serve
 
 
 def years(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the URLs of some years."""
+    """Return the URLs of some years."""
     return json(start_response, [environ["app.urls"].build(archive, {"year": year}) for year in (1999, 2000)])
 
 
 def archive(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with what the path's year is, which the converter has made an int."""
+    """Return the year in the path, an int, and whether it is a leap year."""
     _, arguments = environ["wsgiorg.routing_args"]
     return json(start_response, {**arguments, "leap": isleap(arguments["year"])})
 
 
-# A rule's endpoint is the handler itself: what a match returns, and what a URL is built for.
+# The endpoint of a rule is its handler: match() returns it, and build() takes it.
 urls = Map(
     [
         Rule("/years/", methods=["GET"], endpoint=years),
@@ -43,7 +43,7 @@ urls = Map(
 
 
 def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Hand the request to the handler of its rule, with the arguments where our router has them (wsgi.org's key)."""
+    """Call the handler of the matching rule, with its arguments in environ["wsgiorg.routing_args"]."""
     try:
         environ["app.urls"] = adapter = urls.bind_to_environ(environ)
         handler, arguments = adapter.match()
@@ -52,14 +52,14 @@ def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     except MethodNotAllowed as refusal:
         allow = ", ".join(sorted(refusal.valid_methods or ()))
         return error(environ, start_response, HTTPStatus.METHOD_NOT_ALLOWED, headers=[("Allow", allow)])
-    except HTTPException:  # NotFound, and rarer ones: a Host that is none, a WebSocket's handshake
+    except HTTPException:  # NotFound; also an invalid Host, or a WebSocket handshake
         return not_found(environ, start_response)
     environ["wsgiorg.routing_args"] = ((), arguments)
     body: Iterable[bytes] = handler(environ, start_response)
     return body
 
 
-# A rule for GET matches HEAD too, whose body `head` drops.
+# A rule for GET also matches HEAD; `head` drops the body.
 application = chain([head, request_id, errors], route)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every test shares: the last lines of a run say what it could not run, and in CI that is a failure."""
+"""Hooks for all tests: list skipped tests and their reasons at the end; in CI, a skipped test fails."""
 
 import os
 import signal
@@ -9,31 +9,31 @@ import pytest
 
 from tests.turns import turn
 
-# No test fails for the time it takes: machines differ, and this one may be busy.
+# No test fails because it is slow: the machine may be slow or busy.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 CI = os.environ.get("CI") == "true"
 
-# A shell's background job ignores Ctrl-C, and so would all that the tests start, and interrupt.
+# A shell's background job ignores SIGINT. The processes that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give the tests of one file to one worker of pytest-xdist, so that what they share is made once."""
+    """Give the tests of one file to one worker of pytest-xdist, so that their fixtures are set up once."""
     if not item.get_closest_marker("xdist_group"):
         item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test that is marked so while no other test of this run is under way."""
+    """Run a test marked `alone` while no other test of this run is in progress."""
     with turn(item.config.cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Turn a skip into a failure in CI, where everything has to run."""
+    """Turn a skip into a failure in CI."""
     if CI and call.excinfo and call.excinfo.errisinstance(pytest.skip.Exception):
         call.excinfo = pytest.ExceptionInfo.from_exc_info(
             (AssertionError, AssertionError(f"in CI: {call.excinfo.value}"), call.excinfo.tb)
@@ -41,7 +41,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was not run, and why."""
+    """List the reasons for skipped tests, with the number of tests for each."""
     reasons: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)

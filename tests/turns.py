@@ -1,4 +1,4 @@
-"""Tests that measure, or load a whole stack, have the machine to themselves; pytest-xdist runs several at a time."""
+"""A lock between the workers of pytest-xdist, so that some tests run while no other test does."""
 
 import fcntl
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 
 @contextmanager
 def turn(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Hold the machine during the block, together with others or alone; `folder` is the same for all processes."""
+    """Hold a lock during the block, exclusive if `alone`, otherwise shared; all processes use the same `folder`."""
     with (folder / "gate").open("a") as gate, (folder / "machine").open("a") as machine:
-        # Who waits to be alone keeps the gate shut, or others would come in for as long as there are some.
+        # A test that waits for the exclusive lock holds the gate, so that new tests cannot overtake it.
         fcntl.flock(gate, fcntl.LOCK_EX)
         fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(gate, fcntl.LOCK_UN)

@@ -1,4 +1,4 @@
-"""Calls a WSGI application in process, inside wsgiref's validator: each test also checks PEP 3333."""
+"""Call a WSGI application in process, inside wsgiref's validator, so that each test also checks PEP 3333."""
 
 import io
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from wsgiref.validate import validator
 
 @dataclass
 class Answer:
-    """What an application answered, its body read to the end and closed."""
+    """A complete response; its body was read to the end and closed."""
 
     status: int
     headers: Headers
@@ -24,7 +24,7 @@ class Answer:
 def call(
     application: WSGIApplication, path: str = "/", method: str = "GET", body: bytes = b"", **environ: str
 ) -> Answer:
-    """Return the answer to one request; `path` is as a browser has it, the keywords are put into the environ."""
+    """Send one request and return the response; `path` can have a query, keywords are added to the environ."""
     path, _, query = path.partition("?")
     full: dict[str, object] = {
         "REQUEST_METHOD": method,

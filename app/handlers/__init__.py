@@ -1,1 +1,1 @@
-"""The handlers: WSGI applications that answer one route each."""
+"""Handlers: the WSGI callables that the routes in app/wsgi.py name."""

@@ -1,4 +1,4 @@
-"""The JSON and streaming endpoints."""
+"""JSON and streaming endpoints."""
 
 import json as jsonlib
 import time
@@ -17,7 +17,7 @@ CHUNK_INTERVAL = 0.5  # seconds
 
 
 def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the JSON of the request's body; 415 for another type, 413 for too much, 400 for what is not JSON."""
+    """Return the request's JSON; answer 415 to another media type, 413 to a large body, 400 to invalid JSON."""
     if media_type(environ) != "application/json":
         return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.")
     try:
@@ -30,13 +30,13 @@ def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
 
 
 def refuse(constant: str) -> None:
-    """Raise ValueError: Python's parser takes NaN and Infinity, JSON has neither (RFC 8259, 6)."""
+    """Raise ValueError: Python's parser accepts NaN and Infinity, but JSON does not (RFC 8259, 6)."""
     raise ValueError(f"{constant} is not a JSON value")
 
 
 def stream(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-    """Answer chunk by chunk, each sent as it is made."""
-    # Without X-Accel-Buffering nginx would collect the chunks and send them together.
+    """Stream a text in chunks, one every CHUNK_INTERVAL seconds."""
+    # Without X-Accel-Buffering, nginx collects the chunks and sends them together.
     start_response(
         status_line(HTTPStatus.OK), [("Content-Type", "text/plain; charset=utf-8"), ("X-Accel-Buffering", "no")]
     )

@@ -1,5 +1,6 @@
-"""What an operator asks: does this process serve, is it ready for traffic, which release is it."""
+"""Liveness check, readiness check and version."""
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterable
@@ -9,18 +10,20 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from app.response import json
 from app.settings import settings
 
-# What must be true before traffic is sent here, by name: a fork adds its own, say {"database": database_answers}.
+logger = logging.getLogger(__name__)
+
+# Readiness checks by name. Each returns whether it passed, for example {"database": database_answers}.
 CHECKS: dict[str, Callable[[], bool]] = {}
 
 
 def alive(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer that this process serves, and nothing more: a database that is away is no reason to restart it."""
+    """Answer 200 while this process serves. CHECKS do not count: a restart does not repair a database."""
     return json(start_response, {"status": "ok"})
 
 
 def ready(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer 200 where every one of CHECKS holds and 503 where one does not, naming each."""
-    checks = {name: check() for name, check in CHECKS.items()}
+    """Answer 200 if all CHECKS pass, otherwise 503; list the result of each check."""
+    checks = {name: passes(name) for name in CHECKS}
     is_ready = all(checks.values())
     return json(
         start_response,
@@ -29,13 +32,24 @@ def ready(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     )
 
 
+def passes(name: str) -> bool:
+    """Run one of CHECKS and return whether it passed; log an exception and count it as failed."""
+    try:
+        return bool(CHECKS[name]())
+    except BaseException:  # SystemExit too: sys.exit() in a check must not end the server
+        logger.exception("readiness check %r failed", name)
+        return False
+
+
 def version(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer which release, on which backend, in which instance and worker."""
+    """Return the release, backend, workers, threads, instance (host name) and worker (process id) of this response."""
     return json(
         start_response,
         {
             "release": settings().release,
             "backend": settings().backend,
+            "workers": settings().workers,
+            "threads": settings().threads,
             "instance": socket.gethostname(),
             "worker": os.getpid(),
         },

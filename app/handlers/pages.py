@@ -1,4 +1,4 @@
-"""The HTML pages."""
+"""HTML pages."""
 
 import os
 import socket
@@ -13,23 +13,23 @@ INSTANCE = socket.gethostname()
 
 
 def home(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the home page."""
+    """Return the home page."""
     return page(environ, start_response, "home.html")
 
 
 def about(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the page that says what this is."""
+    """Return the about page."""
     return page(environ, start_response, "about.html")
 
 
 def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with a greeting to the path's {name}."""
+    """Return a page that greets the {name} in the path."""
     _, arguments = environ["wsgiorg.routing_args"]
     return html(start_response, render("hello.html", name=arguments["name"]))
 
 
 def page(environ: WSGIEnvironment, start_response: StartResponse, template: str) -> list[bytes]:
-    """Answer with a page whose foot tells who answered, and how many milliseconds it took to render that far."""
+    """Return a page whose footer shows the instance, the worker, the request id and the rendering time."""
     started = perf_counter()
     return html(
         start_response,

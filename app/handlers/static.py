@@ -1,4 +1,4 @@
-"""The static files, for a server without nginx in front. In production nginx serves them."""
+"""Static files, for servers without nginx. In production nginx serves them."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -11,11 +11,11 @@ from app.settings import settings
 
 
 def files(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the file below settings().static_dir that PATH_INFO names."""
+    """Return the file at PATH_INFO below settings().static_dir."""
     return shared_data()(environ, start_response)
 
 
 @cache
 def shared_data() -> WSGIApplication:
-    """Return werkzeug's application for the folder."""
+    """Return Werkzeug's application for static_dir."""
     return SharedDataMiddleware(not_found, {"/": str(settings().static_dir)}, cache=False)

@@ -1,1 +1,1 @@
-"""Middleware, one a file: a function that takes a WSGI application and returns one."""
+"""Middleware, one per file: a function that takes a WSGI application and returns another."""

@@ -1,4 +1,4 @@
-"""Answers 500 for a handler that fails, and logs its traceback once, with the request id. Keep it in every chain."""
+"""Answer 500 if a handler raises, and log the traceback once, with the request id. Keep it in every chain."""
 
 import logging
 import sys
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def errors(handler: WSGIApplication) -> WSGIApplication:
-    """Turn any exception, SystemExit included, into an error response that hides it (PEP 3333, Error Handling)."""
+    """Turn any exception, SystemExit included, into an error response without details (PEP 3333, Error Handling)."""
 
     def guarded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
@@ -21,29 +21,29 @@ def errors(handler: WSGIApplication) -> WSGIApplication:
         except BaseException:  # noqa: BLE001 (sys.exit() in a handler must not end the server)
             return fail(environ, start_response)
         if isinstance(body, WHOLE) or is_file(body, environ):
-            return body  # nothing is left to fail, and a server sends a file fast only if it gets that very object
+            return body  # a list cannot fail, and a server recognises its file_wrapper only if it gets the same object
         return Wrapped(chunks(body, environ, start_response), body)
 
     return guarded
 
 
 def chunks(body: Iterable[bytes], environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-    """Yield the body's chunks; where it fails before the first one, yield an error page instead."""
+    """Yield the body's chunks, or an error page if the body raises before its first chunk."""
     try:
         rest = iter(body)
         first = next(rest, None)
-    except BaseException:  # noqa: BLE001 (likewise)
+    except BaseException:  # noqa: BLE001 (as above)
         yield from fail(environ, start_response)
         return
     if first is not None:
         yield first
-        yield from rest  # an exception from here on ends the response: its status is sent
+        yield from rest  # the status is sent: the server cuts the response if this raises
 
 
 def fail(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """Begin the error response for the exception being handled, log that, and return the body.
+    """Begin the error response for the exception being handled, log the exception, and return the body.
 
-    Where the response has begun, start_response raises the exception again, for the server to log and to cut the
+    If the response has begun, start_response raises the exception again. The server then logs it and closes the
     connection (PEP 3333, The start_response() Callable).
     """
     failure = sys.exc_info()
@@ -57,11 +57,11 @@ def fail(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]
 
 
 def log(environ: WSGIEnvironment) -> None:
-    """Log the exception being handled, with the request that it failed."""
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")  # a mount moves a part of one to the other
+    """Log the exception being handled, with the request's method, path and id."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")  # a mount splits the path between the two
     logger.exception(  # noqa: LOG004 (the callers handle it)
         "%s %s failed, request %s",
         environ["REQUEST_METHOD"],
-        path.encode("unicode_escape").decode(),  # a newline in it cannot forge a line of the log
+        path.encode("unicode_escape").decode(),  # a newline in the path cannot forge a log line
         environ.get("HTTP_X_REQUEST_ID", "-"),
     )

@@ -1,6 +1,6 @@
-"""Drops the body of every response to HEAD. Not every server does. List it first."""
+"""Drop the body of responses to HEAD, because some servers send it. List this middleware first."""
 
-from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
+from __future__ import annotations  # Python 3.11 would evaluate the annotations of `start` at each request
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def head(handler: WSGIApplication) -> WSGIApplication:
-    """Answer HEAD with the status and the headers of `handler`, without a body (RFC 9110, 9.3.2)."""
+    """Pass the status and headers of a response to HEAD, without its body (RFC 9110, 9.3.2)."""
 
     def headed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "HEAD":
@@ -26,7 +26,7 @@ def head(handler: WSGIApplication) -> WSGIApplication:
 
         body = handler(environ, start)
         try:
-            next(iter(body), None)  # a generator calls start_response with its first chunk
+            next(iter(body), None)  # a generator calls start_response when its first chunk is read
         finally:
             close(body)
         return []

@@ -1,4 +1,4 @@
-"""Logs every request's environ, secrets masked. To see what a server or a proxy really sends; not for production."""
+"""Log the environ of each request, with secrets masked. For debugging a server or proxy, not for production."""
 
 import logging
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ SECRET = ("AUTHORIZATION", "COOKIE", "KEY", "PASSWORD", "SECRET", "TOKEN")
 
 
 def log_environ(handler: WSGIApplication) -> WSGIApplication:
-    """Log each variable of the environ, one a line, before the request is handled."""
+    """Log the environ, one variable per line, before the handler runs."""
 
     def logged(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         lines = [f"  {name} = {shown(name, environ[name])}" for name in sorted(environ)]
@@ -21,5 +21,5 @@ def log_environ(handler: WSGIApplication) -> WSGIApplication:
 
 
 def shown(name: str, value: object) -> str:
-    """Return the variable's value as it may stand in a log: quoted, so that it cannot forge a line."""
+    """Return the value for the log: masked, or quoted so that it cannot forge a log line."""
     return "***" if any(word in name.upper() for word in SECRET) else repr(value)

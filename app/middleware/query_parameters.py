@@ -1,4 +1,4 @@
-"""Puts the query parameters into environ["app.query"], a dict of lists. Leave it out where no route reads any."""
+"""Put the query parameters into environ["app.query"], a dict of lists. Remove it if no route reads them."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -11,7 +11,7 @@ MOST = 1000  # parameters
 
 
 def query_parameters(handler: WSGIApplication) -> WSGIApplication:
-    """Parse QUERY_STRING (WHATWG URL, 5.1), in UTF-8; too many parameters are 400."""
+    """Parse QUERY_STRING as UTF-8 (WHATWG URL, 5.1); answer 400 to more than MOST parameters."""
 
     def parsed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         query = environ.get("QUERY_STRING")
@@ -19,7 +19,7 @@ def query_parameters(handler: WSGIApplication) -> WSGIApplication:
             environ["app.query"] = {}
             return handler(environ, start_response)
         try:
-            # PEP 3333: text whose characters are bytes. What is not UTF-8 becomes U+FFFD, as in a browser.
+            # PEP 3333: each character is one byte. Bytes that are not UTF-8 become U+FFFD, as in browsers.
             text = query.encode("latin-1").decode(errors="replace")
             environ["app.query"] = parse_qs(text, keep_blank_values=True, max_num_fields=MOST)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Gives every request an id, and every response an X-Request-ID. Behind nginx the id is nginx's."""
+"""Give each request an id and each response an X-Request-ID header. Behind nginx, nginx makes the id."""
 
 import os
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ LONGEST = 128  # characters
 
 
 def request_id(handler: WSGIApplication) -> WSGIApplication:
-    """Put an id into environ["HTTP_X_REQUEST_ID"], the client's if it is acceptable, and into the response."""
+    """Put an id into environ["HTTP_X_REQUEST_ID"] and the response; keep the id in the request if it is valid."""
 
     def identified(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         identifier = environ.get("HTTP_X_REQUEST_ID", "")
-        if not is_acceptable(identifier):
+        if not is_valid(identifier):
             identifier = environ["HTTP_X_REQUEST_ID"] = os.urandom(16).hex()
         header = ("X-Request-ID", identifier)
         return handler(environ, change_headers(start_response, lambda headers: [*headers, header]))
@@ -22,7 +22,7 @@ def request_id(handler: WSGIApplication) -> WSGIApplication:
     return identified
 
 
-def is_acceptable(identifier: str) -> bool:
-    """Tell whether an id may be written to a header and to the log: ASCII letters, digits and dashes, not too long."""
+def is_valid(identifier: str) -> bool:
+    """Return whether the id has 1 to LONGEST ASCII letters, digits and dashes: safe in headers and logs."""
     is_word = identifier.isalnum() or identifier.replace("-", "").isalnum()
     return is_word and identifier.isascii() and len(identifier) <= LONGEST

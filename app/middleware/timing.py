@@ -1,4 +1,4 @@
-"""Reports in Server-Timing how long the app took to begin its response. For development: every client can read it."""
+"""Add a Server-Timing header to each response. For development only: every client can read it."""
 
 from collections.abc import Iterable
 from time import perf_counter
@@ -8,7 +8,7 @@ from app.headers import Headers, change_headers
 
 
 def timing(handler: WSGIApplication) -> WSGIApplication:
-    """Add the milliseconds until start_response as `Server-Timing: app;dur=1.23` (W3C Server Timing)."""
+    """Add the milliseconds until start_response, as `Server-Timing: app;dur=1.23` (W3C Server Timing)."""
 
     def timed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = perf_counter()

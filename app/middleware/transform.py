@@ -1,9 +1,9 @@
-"""Changes the body of every response of one media type, chunk by chunk: `transform("text/plain", reverse)`.
+"""Change the body of responses of one media type, chunk by chunk: `transform("text/plain", reverse)`.
 
-Use it for responses of any handler. A handler that can change its own body should.
+Use it for handlers that you cannot change. Otherwise change the body in the handler.
 """
 
-from __future__ import annotations  # Python 3.11 would evaluate those of `start` at every request
+from __future__ import annotations  # Python 3.11 would evaluate the annotations of `start` at each request
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
@@ -15,16 +15,16 @@ from app.headers import Headers
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
 
-# They describe the body before the change.
+# Headers that describe the body before the change.
 STALE = {"content-length", "etag", "content-md5", "digest", "accept-ranges"}
 
 
 def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WSGIApplication], WSGIApplication]:
-    """Return the middleware that applies `change` to each chunk of a response whose Content-Type is `media_type`."""
+    """Return middleware that applies `change` to each chunk of responses whose Content-Type is `media_type`."""
 
     def middleware(handler: WSGIApplication) -> WSGIApplication:
         def transformed(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            types: list[str] = []  # the response's media type; empty until the handler calls `start`
+            types: list[str] = []  # the response's media type, empty until the handler calls `start`
 
             def start(status: str, headers: Headers, exc_info: OptExcInfo | None = None) -> Callable[[bytes], object]:
                 types[:] = [
@@ -38,7 +38,7 @@ def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WS
 
             body = handler(environ, start)
             if types and types != [media_type]:
-                return body  # unchanged: it may be a file, which a server sends fast
+                return body  # the same object: a server recognises its file_wrapper
             return Wrapped((change(chunk) if types == [media_type] else chunk for chunk in body), body)
 
         return transformed
@@ -47,5 +47,5 @@ def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WS
 
 
 def reverse(chunk: bytes) -> bytes:
-    """Return the text backwards, by characters: reversed bytes would not be UTF-8."""
+    """Return the text with its characters in reverse order. Reversed bytes would not be UTF-8."""
     return chunk.decode()[::-1].encode()

@@ -58,8 +58,8 @@ def findings() -> Iterator[Finding]:
     for port in services["nginx"].get("ports", []):
         address, number = port.get("host_ip", "0.0.0.0"), port.get("published", "")  # noqa: S104 (Docker's default)
         if number.isdecimal():
-            error = machine.port_error(address, int(number), is_rootless=is_rootless)
-            yield machine.check_port(PORTS.get(port["target"], "ports"), address, int(number), ours, error)
+            obstacle = machine.port_error(address, int(number), is_rootless=is_rootless)
+            yield machine.check_port(PORTS.get(port["target"], "ports"), address, int(number), ours, obstacle)
     yield from check_settings(services, info)
 
 

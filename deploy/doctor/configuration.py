@@ -92,13 +92,8 @@ def app_container(app: dict[str, Any], machine_cpus: int, machine_memory: int) -
 
 def nginx_container(nginx: dict[str, Any]) -> Iterator[tuple[str, float]]:
     """Yield the limits of nginx's container."""
-    sizes = dict(tmpfs(nginx))
     yield "nginx stop_grace_period", seconds(nginx.get("stop_grace_period", "10s"))
     yield "nginx client_max_body_size", settings.read(environment(nginx)).max_body_bytes
-    yield "nginx mem_limit", limit(nginx, "mem_limit")
-    # An overlay may put the bodies on a disk. Then they use no memory.
-    yield "tmpfs of nginx", sizes.get("/run/nginx", inf)
-    yield "twice the tmpfs of nginx", 2 * sizes.get("/run/nginx", 0)
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
@@ -111,13 +106,6 @@ def limit(service: dict[str, Any], name: str) -> float:
     """Return a limit of a service, or infinity if it is unset, 0 or -1."""
     value = int(service.get(name, 0))
     return value if value > 0 else inf
-
-
-def tmpfs(service: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the path and the size, in bytes, of each tmpfs of a service."""
-    for mount in service.get("tmpfs", []):
-        found = re.search(r"[:,]size=(\d+[kmg]?)(?:,|$)", mount, re.IGNORECASE)
-        yield mount.partition(":")[0], size(found[1]) if found else inf
 
 
 def seconds(text: str) -> float:

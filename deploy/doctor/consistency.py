@@ -29,7 +29,6 @@ PAIRS = {
     ],
     "nginx has no time to retry a connection that the app does not accept": [
         ("nginx proxy_connect_timeout", "<", "nginx proxy_read_timeout"),
-        ("nginx proxy_connect_timeout", "<", "nginx proxy_next_upstream_timeout"),
     ],
     "the app refuses a request that nginx accepts": [
         ("nginx client_max_body_size", "<=", "app MAX_BODY_BYTES"),
@@ -39,12 +38,10 @@ PAIRS = {
         ("gunicorn limit_request_fields", "<", "uwsgi max-vars"),
     ],
     "nginx refuses a request that the app accepts": [("app MAX_BODY_BYTES", "<=", "nginx client_max_body_size")],
-    "the largest allowed body does not fit, and its request gets 500": [
-        ("nginx client_max_body_size", "<", "tmpfs of nginx"),
+    "nginx answers 503 to a response header that the app may send": [
+        ("largest request header, with additions", "<=", "nginx proxy_buffer_size"),
     ],
-    "bodies that are being received take all of nginx's memory, and the kernel kills nginx": [
-        ("twice the tmpfs of nginx", "<=", "nginx mem_limit"),
-    ],
+    "uWSGI cuts a response while nginx waits for a slow client": [("nginx send_timeout", "<", "uwsgi socket-timeout")],
     "nginx runs out of file descriptors": [
         ("twice nginx worker_connections", "<=", "nginx worker_rlimit_nofile"),
     ],
@@ -69,9 +66,7 @@ PLACES = {
     "kernel somaxconn": "net.core.somaxconn",
     "largest request header, with additions": "nginx large_client_header_buffers",
     "nginx client_max_body_size": "MAX_BODY_BYTES",
-    "tmpfs of nginx": "the size of /run/nginx in docker-compose.yml",
     "twice nginx worker_connections": "nginx worker_connections",
-    "twice the tmpfs of nginx": "the size of /run/nginx in docker-compose.yml",
 }
 
 

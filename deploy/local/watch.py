@@ -1,9 +1,9 @@
-"""Watches the app of `make local`, as the health check of its container does: supervisord does not look inside.
+"""Checks the app of `make local`, as the health check of its container would; supervisord has none.
 
     python -m deploy.local.watch URL [announce]     with `announce`: only print the address when the site answers
 
-It prints the address of the site when it first answers. A server that stops answering is ended, and supervisord starts
-it again.
+It prints the address of the site when the site answers. It ends a server that stops answering, and supervisord then
+starts another.
 """
 
 import os
@@ -21,7 +21,7 @@ FIRST_SECONDS = 0.1  # between two checks until the site answers for the first t
 
 
 def main() -> None:
-    """Announce the site, and then watch the app for as long as supervisord runs."""
+    """Print the address once the site answers, and then check the app every CHECK_SECONDS."""
     url, *words = sys.argv[1:]
     while not answers(url):
         time.sleep(FIRST_SECONDS)
@@ -42,10 +42,10 @@ def main() -> None:
 
 
 def answers(url: str) -> bool:
-    """Tell whether nginx has a response of the app."""
+    """Tell whether the app answers through nginx; 421 with ALLOWED_HOSTS is an answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        opener.open(url, timeout=live.ANSWER_SECONDS).close()
+        opener.open(f"{url}/readyz", timeout=live.ANSWER_SECONDS).close()  # not in the access log
     except urllib.error.HTTPError as error:
         return error.code < HTTPStatus.INTERNAL_SERVER_ERROR
     except OSError:

@@ -1,9 +1,9 @@
-"""Builds a release's static files: named for what is in them, compressed, and listed in a manifest.
+"""Builds a release's static files: fingerprinted, compressed and listed in a manifest.
 
     python -m deploy.server.build_static TARGET
 
-Django's ManifestStaticFilesStorage gives the names and rewrites the references in CSS and in JavaScript modules; zopfli
-compresses as well as gzip can, which takes its time, once. A reference to a file that is not there fails the build.
+Django's ManifestStaticFilesStorage adds the fingerprints and rewrites the references in CSS and JavaScript modules.
+zopfli compresses: it is slow, but its gzip files are the smallest. A reference to a missing file fails the build.
 """
 
 import json
@@ -24,19 +24,19 @@ from app.settings import Settings
 
 SOURCE = Settings().static_dir
 COMPRESSED_ALREADY = {".avif", ".gif", ".gz", ".jpeg", ".jpg", ".mp4", ".png", ".webm", ".webp", ".woff2"}
-EDITORS_LEFTOVERS = re.compile(r"(^|/)(\.(?!well-known/)|#)|~$|\.(bak|old|orig|rej|save|sw[a-p]|tmp)$", re.IGNORECASE)
+IGNORED = re.compile(r"(^|/)(\.(?!well-known/)|#)|~$|\.(bak|old|orig|rej|save|sw[a-p]|tmp)$", re.IGNORECASE)
 
 
 class Storage(ManifestStaticFilesStorage):  # type: ignore[misc] # Django has no types
-    """Django's storage, with references in JavaScript modules rewritten as well."""
+    """Django's storage, which here also rewrites the references in JavaScript modules."""
 
     support_js_module_import_aggregation = True
 
 
 def build(source: Path, target: Path) -> dict[str, Asset]:
-    """Write every file of `source` into the new folder `target`, and return the manifest; raise ValueError."""
+    """Build the files of `source` into the new folder `target`; raise ValueError for a missing reference."""
     names = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
-    names = [name for name in names if not EDITORS_LEFTOVERS.search(name)]
+    names = [name for name in names if not IGNORED.search(name)]
     manifest = fingerprint(source, target, [name for name in names if not name.startswith(f"{ROOT}/")])
     for name in names:
         if name.startswith(f"{ROOT}/"):
@@ -52,7 +52,7 @@ def build(source: Path, target: Path) -> dict[str, Asset]:
 
 
 def fingerprint(source: Path, target: Path, names: list[str]) -> dict[str, Asset]:
-    """Write the files into `target` under names that change with their content, and return which is which."""
+    """Write the files to `target` with fingerprints in their names, and return the manifest."""
     files = FileSystemStorage(source)
     storage = Storage(target, PREFIX)
     manifest = {}
@@ -65,7 +65,7 @@ def fingerprint(source: Path, target: Path, names: list[str]) -> dict[str, Asset
 
 
 def at_root(content: bytes, manifest: dict[str, Asset]) -> bytes:
-    """Return a file that is served at /, with URLs of this build and, in security.txt, a date (RFC 9116, 2.5.5)."""
+    """Return a file served at /, with this build's URLs and the date for security.txt (RFC 9116, section 2.5.5)."""
     for name, entry in manifest.items():
         content = content.replace(f'"{PREFIX}{name}"'.encode(), f'"{entry.url}"'.encode())
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=365)
@@ -73,7 +73,7 @@ def at_root(content: bytes, manifest: dict[str, Asset]) -> bytes:
 
 
 def names_in_templates() -> set[str]:
-    """Return the static files that the templates name."""
+    """Return the names of static files in the templates."""
     trees = [environment.parse(path.read_text()) for path in TEMPLATES.rglob("*.html")]
     calls = [call for tree in trees for call in tree.find_all(nodes.Call)]
     return {
@@ -86,14 +86,16 @@ def names_in_templates() -> set[str]:
 
 
 def main() -> None:
-    """Build, and exit with one sentence where a file that something names is not there."""
+    """Build the files; exit with one sentence if a file refers to a missing one."""
     settings.configure(STATIC_URL=PREFIX)
     try:
         manifest = build(SOURCE, Path(sys.argv[1]))
     except ValueError as error:
         sys.exit(f"build_static: {error}")
-    if unknown := names_in_templates() - manifest.keys():
-        sys.exit(f"build_static: a template names {', '.join(sorted(unknown))}, which app/static does not have")
+    if missing := names_in_templates() - manifest.keys():
+        sys.exit(
+            f"build_static: a template names {', '.join(sorted(missing))}: add it to app/static, or correct the name"
+        )
     print(f"build_static: {len(manifest)} files in {sys.argv[1]}")
 
 

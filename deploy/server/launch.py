@@ -52,6 +52,7 @@ def become(arguments: list[str]) -> None:
 
     `make local` names the socket in LISTEN: there is no other server that could take over, and supervisord needs none.
     """
+    os.environ["SERVER_WORKERS"], os.environ["SERVER_THREADS"] = map(str, size(os.environ))  # for /version
     # gunicorn reads this variable too, and fails if it is empty.
     os.environ.pop("WEB_CONCURRENCY", None)
     print("launch:", *arguments, file=sys.stderr, flush=True)
@@ -99,8 +100,7 @@ def secrets(text: str) -> dict[str, str]:
 def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
     """Return the server's command line for these settings; raise SettingError for a bad one."""
     backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
-    workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
-    threads = integer(environ, "WEB_THREADS", 4, 1, 1024)
+    workers, threads = size(environ)
     listen = own_address(environ)
     if not re.fullmatch(r"unix:.{1,107}|[^:]+:\d+", listen):  # 107: sockaddr_un.sun_path, unix(7)
         raise SettingError(f"LISTEN is {listen!r}: it must be unix:PATH, 107 characters at most, or HOST:PORT")
@@ -109,8 +109,14 @@ def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[
         # A worker accepts one connection for each thread. Further ones wait in the queue that all workers share.
         return [*server, "--threads", f"{threads}", "--worker-connections", f"{threads}", application]
     server = ["uwsgi", "--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX)]
-    size = ["--processes", f"{workers}", "--threads", f"{threads}"]
-    return [*server, *size, "--virtualenv", sys.prefix, "--module", application]
+    server += ["--processes", f"{workers}", "--threads", f"{threads}"]
+    return [*server, "--virtualenv", sys.prefix, "--module", application]
+
+
+def size(environ: Mapping[str, str]) -> tuple[int, int]:
+    """Return the number of workers, and of threads in each; raise SettingError for one that is not allowed."""
+    workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
+    return workers, integer(environ, "WEB_THREADS", 4, 1, 1024)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The one-shot `assets` service: copies this release's static files into a volume, beside those of earlier releases.
 
-    python -m deploy.server.publish_static           publish all files of the live release
-    python -m deploy.server.publish_static --ahead   publish the fingerprinted files of a candidate
+    python -m deploy.server.publish_static           publish every file
+    python -m deploy.server.publish_static --ahead   publish only fingerprinted files, before the release is live
 
-A page of the previous release still finds its files there, during a deploy and for 30 days after it. Nothing is copied
-unless the settings are valid and the application can be imported.
+So a page of an earlier release still finds its files during a deploy, and for 30 days after it. Before it copies, it
+checks the settings and imports the application: a release that cannot start changes nothing.
 """
 
 import json
@@ -18,34 +18,34 @@ from app.assets import MANIFEST, PREFIX, ROOT
 from deploy.server.launch import check
 
 VOLUME = Path("/var/lib/assets")
-KEPT = 30 * 86400  # seconds for which a release's files are kept after the next deploy
+KEPT_SECONDS = 30 * 86400  # after a later release was published; longer than a page stays open
 
 
 def publish(source: Path, target: Path, now: float) -> int:
-    """Copy the files of `source`, remove files that no release used for KEPT, and return the number of files copied.
+    """Copy the files of `source` to `target`, remove the outdated ones there, and return the number of copies.
 
-    The access time of a file is the time when the newest release last contained it. The files served at / are those of
-    this release only.
+    A file's access time records when it was last part of the newest release. The file is removed KEPT_SECONDS later, or
+    at once if it was served at / and this release has no such file.
     """
     for path in listed(target):
         os.utime(path, (now, path.stat().st_mtime))
     count = copy(source, target, now)
     for path in target.rglob("*"):
         name = path.relative_to(target)
-        is_another_releases = name.parts[0] == ROOT and not (source / name).exists()
-        if path.is_file() and (is_another_releases or path.stat().st_atime < now - KEPT):
+        is_outdated = name.parts[0] == ROOT and not (source / name).exists()
+        if path.is_file() and (is_outdated or path.stat().st_atime < now - KEPT_SECONDS):
             path.unlink()
     return count
 
 
 def publish_ahead(source: Path, target: Path, now: float) -> int:
-    """Copy the fingerprinted files only: no page names them if the release is refused."""
-    return copy(source, target, now, besides=(MANIFEST, ROOT))
+    """Copy only the fingerprinted files, which no page names until the release is live; return their number."""
+    return copy(source, target, now, without=(MANIFEST, ROOT))
 
 
-def copy(source: Path, target: Path, now: float, besides: tuple[str, ...] = ()) -> int:
-    """Copy every file atomically, except those in or named `besides`, and return their number."""
-    files = [path for path in source.rglob("*") if path.is_file() and path.relative_to(source).parts[0] not in besides]
+def copy(source: Path, target: Path, now: float, without: tuple[str, ...] = ()) -> int:
+    """Copy each file atomically and return their number. `without` are names at the top level to leave out."""
+    files = [path for path in source.rglob("*") if path.is_file() and path.relative_to(source).parts[0] not in without]
     for path in files:
         twin = target / path.relative_to(source)
         twin.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def copy(source: Path, target: Path, now: float, besides: tuple[str, ...] = ()) 
 
 
 def listed(target: Path) -> list[Path]:
-    """Return the files of the release whose manifest is in `target`."""
+    """Return the files in the manifest of `target`."""
     if not (target / MANIFEST).exists():
         return []
     urls = [url for url, _ in json.loads((target / MANIFEST).read_text()).values()]
@@ -69,5 +69,5 @@ if __name__ == "__main__":
     check()
     if sys.argv[1:] not in ([], ["--ahead"]):
         sys.exit("usage: python -m deploy.server.publish_static [--ahead]")
-    place = publish_ahead if sys.argv[1:] else publish
-    print(f"assets: {place(Path(os.environ['STATIC_DIR']), VOLUME, time.time())} files are in place")
+    run = publish_ahead if sys.argv[1:] else publish
+    print(f"assets: published {run(Path(os.environ['STATIC_DIR']), VOLUME, time.time())} files")

@@ -1,1 +1,1 @@
-"""`make compare`: two whole stacks, each on its own, measured in turns: two backends, two settings or two releases."""
+"""`make compare`: measure two complete stacks in turns, of two backends, settings or releases."""

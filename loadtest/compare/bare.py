@@ -1,4 +1,4 @@
-"""The bare callable: what any application has to do, and nothing else. It stands in the place of app/wsgi.py."""
+"""The bare callable, mounted in place of app/wsgi.py: the least that any application does."""
 
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment

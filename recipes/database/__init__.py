@@ -1,11 +1,11 @@
-"""A guestbook in a database: SQLAlchemy's models and sessions, Alembic's migrations, one connection pool a worker.
+"""A guestbook in a database: SQLAlchemy models and sessions, Alembic migrations, one connection pool per worker.
 
-When: the app keeps what it is told. Not when: it only reads what another program owns; then pool.py is all you need.
+Use it if the app stores data. If the app only reads another program's database, pool.py is enough.
 
-Run: `alembic -c recipes/database/alembic.ini upgrade head`, which a deploy does once, before its first worker starts;
+Run: `alembic -c recipes/database/alembic.ini upgrade head` (a deploy runs it once, before the first worker starts),
 then `python -m recipes.database`, and `curl localhost:8000 --json '{"name": "Ada", "message": "I was here."}'`.
-On SQLite, or where DATABASE_URL says: postgresql+psycopg://user:password@host/name?connect_timeout=3, for instance.
-After a change to models.py: `alembic -c recipes/database/alembic.ini revision --autogenerate -m "what has changed"`.
+The default is SQLite. Otherwise set DATABASE_URL=postgresql+psycopg://user:password@host/name?connect_timeout=3.
+After changing models.py: `alembic -c recipes/database/alembic.ini revision --autogenerate -m "add a column"`.
 Needs: sqlalchemy, alembic, and psycopg[binary] for PostgreSQL (requirements/recipes.txt).
 """
 
@@ -34,14 +34,14 @@ NEWEST = 50
 
 
 def entries(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the newest entries, the newest first."""
+    """Return the NEWEST entries, newest first."""
     with Session(engine()) as session:
         newest = session.scalars(select(Entry).order_by(Entry.id.desc()).limit(NEWEST))
         return json(start_response, [asdict(entry) for entry in newest])
 
 
 def add(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Add the entry that the body describes; 415 for another type, 413 for too much, 400 for what is no entry."""
+    """Add the entry in the body; answer 415 to another media type, 413 to a large body, 400 to an invalid entry."""
     if media_type(environ) != "application/json":
         return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.")
     try:
@@ -50,14 +50,14 @@ def add(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
         return error(environ, start_response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     except (ValueError, RecursionError, ClientDisconnected) as reason:
         return error(environ, start_response, HTTPStatus.BAD_REQUEST, f"The body is not an entry: {reason}.")
-    # Begins a transaction, and commits it before the client hears of the entry.
+    # session.begin() commits before the response is sent.
     with Session(engine(), expire_on_commit=False) as session, session.begin():
         session.add(entry)
     return json(start_response, asdict(entry), HTTPStatus.CREATED)
 
 
 def parse(content: bytes) -> Entry:
-    """Return the entry that a JSON object describes; raise ValueError for anything else."""
+    """Return the entry in a JSON object; raise ValueError for anything else."""
     match jsonlib.loads(content):
         case {"name": str(name), "message": str(message)}:
             return Entry(name=name, message=message)

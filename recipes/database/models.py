@@ -1,4 +1,4 @@
-"""The tables, as classes: `alembic revision --autogenerate` compares them with the database."""
+"""The tables as classes. `alembic revision --autogenerate` compares them with the database."""
 
 from sqlalchemy import String
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column, validates
@@ -7,11 +7,11 @@ LIMITS = {"name": 80, "message": 1000}  # characters
 
 
 class Base(MappedAsDataclass, DeclarativeBase):
-    """The base of all models: its metadata is what the migrations must add up to."""
+    """The base of all models. The migrations must produce the schema in its metadata."""
 
 
 class Entry(Base):
-    """One entry of the guestbook."""
+    """One guestbook entry."""
 
     __tablename__ = "entry"
 
@@ -20,9 +20,9 @@ class Entry(Base):
     message: Mapped[str] = mapped_column(String(LIMITS["message"]))
 
     @validates("name", "message")
-    def fitting(self, column: str, value: str) -> str:
-        """Return `value`; raise ValueError where PostgreSQL would, since SQLite stores anything."""
+    def validated(self, column: str, value: str) -> str:
+        """Return `value`; raise ValueError for text that PostgreSQL rejects, because SQLite stores any text."""
         if not 0 < len(value) <= LIMITS[column] or "\0" in value:
             raise ValueError(f"the {column} must have 1 to {LIMITS[column]} characters, none of them NUL")
-        value.encode()  # JSON can say half a surrogate pair, UTF-8 cannot
+        value.encode()  # JSON allows lone surrogates, UTF-8 does not
         return value

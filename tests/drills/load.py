@@ -1,4 +1,4 @@
-"""A steady load on one site: GETs, POSTs, uploads and slow requests, each client waiting for its answer."""
+"""A steady load on one site: pages, forms, uploads, unread bodies and downloads, one request after another."""
 
 import http.client
 import json
@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 JSON = {"Content-Type": "application/json"}
 UPLOAD = json.dumps("x" * 500_000).encode()
+EXPECTED = "as expected"
 PAUSE = 0.05  # seconds between an answer and the next request of the same client
 
 
@@ -25,7 +26,9 @@ class Kind:
     method: str
     path: str
     body: bytes | None = None
-    expected: bytes = b""  # the end of the answer's body
+    expected: bytes = b""  # the end of the response's body
+    status: int = 200
+    is_slow: bool = False  # the client reads 5 MB a second
     names: re.Pattern[str] | None = None  # in the body: the address of what the client asks for next
 
 
@@ -34,7 +37,12 @@ KINDS = (
     Kind("POST", 3, "POST", "/echo", b'{"a": 1}', b'{"a": 1}'),
     Kind("upload", 1, "POST", "/echo", UPLOAD, b'xxx"'),
     Kind("slow", 2, "GET", "/stream", expected=b"chunk 7 of 7\n"),
+    # The app answers without reading the body.
+    Kind("unread POST", 1, "POST", "/about", b"x" * 3_000, status=405),
+    Kind("unread PUT", 1, "PUT", "/nothing", b"x" * 100_000, status=404),
+    Kind("unread DELETE", 1, "DELETE", "/about", b"x" * 1_000_000, status=405),
 )
+DOWNLOAD = Kind("download", 1, "GET", "/drill/download", expected=b"the end", is_slow=True)  # tests/drills/misbehave.py
 # Who looks at pages, each with the stylesheet that it names, while the first of them is still open in another tab.
 PAGES = Kind("page", 2, "GET", "/", expected=b"</html>", names=re.compile(r'href="(/static/style\.[0-9a-f]{12}\.css)"'))
 
@@ -46,12 +54,12 @@ class Answer:
     kind: str
     begun: float
     seconds: float
-    outcome: str  # "200", "503", or the name of an exception
+    outcome: str  # "as expected", "503", or the name of an exception
     retry_after: str | None = None
 
     @property
     def failed(self) -> bool:
-        return self.outcome != "200"
+        return self.outcome != EXPECTED
 
     @property
     def what(self) -> str:
@@ -93,11 +101,11 @@ class Load:
         try:
             connection.request(kind.method, kind.path, kind.body, JSON if kind.body else {})
             response = connection.getresponse()
-            body = response.read()
+            body = read_slowly(response) if kind.is_slow else response.read()
             retry_after = response.headers["Retry-After"]
             outcome = str(response.status)
-            if outcome == "200" and not body.endswith(kind.expected):
-                outcome = "another body"
+            if response.status == kind.status:
+                outcome = EXPECTED if body.endswith(kind.expected) else "another body"
         except (OSError, http.client.HTTPException) as error:
             outcome = type(error).__name__
             connection.close()
@@ -111,6 +119,15 @@ class Load:
     def outcomes(self) -> dict[str, int]:
         """Return how many failed requests of each kind ended in which way."""
         return Counter(answer.what for answer in self.failed())
+
+
+def read_slowly(response: http.client.HTTPResponse) -> bytes:
+    """Return the body, read at 5 MB a second."""
+    body = b""
+    while piece := response.read(500_000):
+        body += piece
+        time.sleep(0.1)
+    return body
 
 
 @contextmanager

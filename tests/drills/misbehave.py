@@ -1,6 +1,7 @@
 """What the drills add to the end of app/wsgi.py: paths that do what an application should not."""
 
 import time
+from itertools import chain, repeat
 
 LARGE = 1_000_000  # bytes: what no buffer on the way to a slow reader holds
 normal = application  # type: ignore[used-before-def] # noqa: F821 (app/wsgi.py's own)
@@ -22,5 +23,8 @@ def application(environ, start_response):
         case "/drill/large":
             start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(LARGE))])
             return [b"x" * LARGE]
+        case "/drill/download":
+            start_response("200 OK", [("Content-Type", "application/octet-stream")])
+            return chain.from_iterable([repeat(b"x" * 65_536, 300), [b"the end"]])
     environ["PATH_INFO"] = environ["PATH_INFO"].replace("/drill/", "/hello/")
     return normal(environ, start_response)

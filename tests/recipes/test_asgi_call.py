@@ -1,4 +1,4 @@
-"""An ASGI application below "/asgi"."""
+"""recipes/asgi_call.py: an ASGI application at "/asgi"."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ from recipes import asgi_call
 from tests.wsgi import call
 
 
-def test_it_answers_with_what_it_has_asked():
+def test_response_lists_all_services():
     answers = json.loads(call(asgi_call.application, "/asgi").body)["answers"]
-    assert answers == ["search is well", "stock is well", "prices is well"]
+    assert answers == ["search is up", "stock is up", "prices is up"]
 
 
-def test_it_waits_for_several_things_at_once(monkeypatch):
+def test_services_are_requested_concurrently(monkeypatch):
     all_three = asyncio.Barrier(3)
 
     async def ask(name):
@@ -23,19 +23,19 @@ def test_it_waits_for_several_things_at_once(monkeypatch):
     assert call(asgi_call.application, "/asgi").status == 200
 
 
-def test_it_has_the_request_id_of_our_middleware():
+def test_response_has_request_id():
     assert call(asgi_call.application, "/asgi", HTTP_X_REQUEST_ID="seven").headers["X-Request-ID"] == "seven"
 
 
-def test_our_middleware_logs_and_answers_its_failure(monkeypatch, caplog):
+def test_exception_is_logged_and_gets_error_page_of_site(monkeypatch, caplog):
     async def fail(name):
-        raise RuntimeError("this service is away")
+        raise RuntimeError("this service is down")
 
     monkeypatch.setattr(asgi_call, "ask", fail)
     answer = call(asgi_call.application, "/asgi")
     assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
-    assert "this service is away" in caplog.text
+    assert "this service is down" in caplog.text
 
 
-def test_the_site_is_still_there():
+def test_other_routes_still_work():
     assert call(asgi_call.application, "/healthz").status == 200

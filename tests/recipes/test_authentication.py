@@ -1,4 +1,4 @@
-"""Basic and Bearer authentication."""
+"""recipes/authentication.py: Basic and Bearer authentication."""
 
 import json
 from base64 import b64encode
@@ -21,7 +21,7 @@ def basic(credentials):
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "bAsIc"])
-def test_a_password_lets_in(scheme):
+def test_correct_password_is_accepted(scheme):
     answer = call(application, "/", HTTP_AUTHORIZATION=basic("ada:love:läce").replace("Basic", scheme))
     assert json.loads(answer.body) == {"name": "ada", "by": "Basic"}
 
@@ -29,29 +29,29 @@ def test_a_password_lets_in(scheme):
 @pytest.mark.parametrize(
     "header", ["", "Basic", "Basic !", basic("ada"), basic("ada:"), basic("ada:byron"), basic("bob:x"), basic(":")]
 )
-def test_without_the_password_it_is_401_and_says_which_scheme_it_wants(header):
+def test_missing_or_wrong_password_gets_401_with_scheme(header):
     answer = call(application, "/", HTTP_AUTHORIZATION=header)
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, 'Basic realm="recipes", charset="UTF-8"')
 
 
-def test_a_token_lets_in():
+def test_correct_token_is_accepted():
     answer = call(application, "/api/who", HTTP_AUTHORIZATION="Bearer the-token")
     assert json.loads(answer.body) == {"name": "ada", "by": "Bearer"}
 
 
 @pytest.mark.parametrize("header", ["", basic("ada:love:läce")])
-def test_without_a_token_it_is_401_and_names_no_error(header):
+def test_missing_token_gets_401_without_error_code(header):
     answer = call(application, "/api/who", HTTP_AUTHORIZATION=header)
     assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, 'Bearer realm="recipes"')
 
 
 @pytest.mark.parametrize("token", ["", "another", "the-token=", "name=value", "\xff"])
-def test_with_another_token_it_is_401_and_says_so(token):
+def test_wrong_token_gets_401_with_error_code(token):
     answer = call(application, "/api/who", HTTP_AUTHORIZATION=f"Bearer {token}")
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="recipes", error="invalid_token"'
 
 
-def test_what_is_not_there_is_only_told_to_who_may_know():
+def test_404_requires_authentication():
     assert call(application, "/api/missing").status == 401
     assert call(application, "/api/missing", HTTP_AUTHORIZATION="Bearer the-token").status == 404

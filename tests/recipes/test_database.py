@@ -1,4 +1,4 @@
-"""The guestbook: on SQLite, and where DATABASE_URL is set, on that database too, in a schema of the tests' own."""
+"""recipes/database on SQLite and, if DATABASE_URL is set, on that database in a schema for the tests."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def add(application, value, content_type="application/json"):
     return call(application, method="POST", body=json.dumps(value).encode(), CONTENT_TYPE=content_type)
 
 
-def test_the_migrations_make_what_the_models_say_and_unmake_it():
+def test_migrations_create_and_drop_schema_of_models():
     command.upgrade(ALEMBIC, "head")
     command.check(ALEMBIC)
     assert inspect(engine()).has_table("entry")
@@ -59,7 +59,7 @@ def test_the_migrations_make_what_the_models_say_and_unmake_it():
     assert not inspect(engine()).has_table("entry")
 
 
-def test_an_entry_that_is_added_is_listed_the_newest_first(application):
+def test_added_entries_are_listed_newest_first(application):
     one, two = {"name": "Ada", "message": "I was here."}, {"name": "Grace", "message": "Так и я 👋"}
     answers = [add(application, one), add(application, two)]
     assert [answer.status for answer in answers] == [201, 201]
@@ -79,12 +79,12 @@ def test_an_entry_that_is_added_is_listed_the_newest_first(application):
         ({"name": "Ada", "message": "I was here."}, "text/plain", 415),
     ],
 )
-def test_what_is_no_entry_is_refused_and_not_kept(application, value, content_type, status):
+def test_invalid_entry_is_rejected_and_not_stored(application, value, content_type, status):
     assert add(application, value, content_type).status == status
     assert json.loads(call(application).body) == []
 
 
-def test_the_app_is_ready_while_the_database_answers(application, url, monkeypatch):
+def test_app_is_ready_while_database_answers(application, url, monkeypatch):
     monkeypatch.setitem(CHECKS, "database", database_answers)
     assert call(application, "/readyz").status == 200
     engine().dispose()
@@ -93,8 +93,8 @@ def test_the_app_is_ready_while_the_database_answers(application, url, monkeypat
     assert call(application, "/readyz").status == 503
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # pytest-xdist's threads are not the child's
-def test_a_process_that_is_forked_opens_its_own_connection():
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # pytest-xdist runs threads
+def test_forked_process_opens_its_own_connection():
     def raw():
         with engine().connect() as connection:
             return connection.connection.dbapi_connection

@@ -1,4 +1,4 @@
-"""A Django application below "/django"."""
+"""recipes/django_mount.py: a Django application at "/django"."""
 
 import json
 
@@ -9,26 +9,26 @@ from tests.wsgi import call
 
 
 @pytest.mark.parametrize("path", ["/django", "/django/"])
-def test_its_links_lead_below_the_mount_point(path):
+def test_links_include_mount_point(path):
     assert "href='/django/hello/world'" in call(application, path).text
 
 
-def test_it_has_the_request_id_of_our_middleware():
+def test_response_has_request_id():
     answer = call(application, "/django/hello/world", HTTP_X_REQUEST_ID="seven")
     assert json.loads(answer.body) == {"hello": "world", "request_id": "seven"}
     assert answer.headers["X-Request-ID"] == "seven"
 
 
-def test_our_middleware_logs_and_answers_its_failure(caplog):
+def test_exception_is_logged_and_gets_error_page_of_site(caplog):
     answer = call(application, "/django/fail")
     assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
     assert [record.name for record in caplog.records] == ["app.middleware.errors"]
 
 
-def test_its_404_is_its_own():
+def test_404_below_mount_point_is_from_django():
     assert call(application, "/django/missing").headers["Content-Type"] == "text/html; charset=utf-8"
     assert call(application, "/missing").headers["Content-Type"] == "application/problem+json"
 
 
-def test_the_site_is_still_there():
+def test_other_routes_still_work():
     assert call(application, "/healthz").status == 200

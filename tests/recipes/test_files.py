@@ -1,4 +1,4 @@
-"""Files in and out."""
+"""recipes/files.py: upload and download."""
 
 from wsgiref.util import FileWrapper
 
@@ -25,7 +25,7 @@ def upload(name, content=b"hello", field="file", content_type=MULTIPART):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\0" * 1_000_000])
-def test_a_file_that_is_uploaded_can_be_downloaded(content):
+def test_uploaded_file_can_be_downloaded(content):
     assert upload("notes.txt", content).headers["Location"] == "/files/notes.txt"
     answer = call(application, "/files/notes.txt")
     assert (answer.status, answer.body) == (200, content)
@@ -33,12 +33,21 @@ def test_a_file_that_is_uploaded_can_be_downloaded(content):
     assert answer.headers["Content-Length"] == str(len(content))
 
 
-def test_an_uploaded_page_is_not_shown_but_saved():
+def test_large_file_is_sent_by_nginx():
+    upload("notes.txt")
+    answer = call(application, "/large-files/notes.txt")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["X-Accel-Redirect"] == "/private/notes.txt"
+    assert answer.headers["Content-Disposition"] == "attachment; filename=notes.txt"
+    assert answer.headers["Content-Type"] == "text/plain"
+
+
+def test_uploaded_page_is_sent_as_attachment():
     upload("page.html", b"<script>")
     assert call(application, "/files/page.html").headers["Content-Disposition"].startswith("attachment")
 
 
-def test_the_server_sends_the_file_where_it_can():
+def test_download_uses_file_wrapper_of_server():
     wrapped = []
 
     class Wrapper(FileWrapper):
@@ -51,28 +60,29 @@ def test_the_server_sends_the_file_where_it_can():
     assert [wrapper.filelike.closed for wrapper in wrapped] == [True]
 
 
-def test_a_part_of_a_file_can_be_asked_for():
+def test_range_request_gets_part_of_file():
     upload("notes.txt")
     answer = call(application, "/files/notes.txt", HTTP_RANGE="bytes=1-3")
     assert (answer.status, answer.body, answer.headers["Content-Range"]) == (206, b"ell", "bytes 1-3/5")
     assert call(application, "/files/notes.txt", HTTP_RANGE="bytes=9-").status == 416
 
 
-def test_a_file_that_has_not_changed_is_not_sent_again():
+def test_unchanged_file_gets_304():
     upload("notes.txt")
     etag = call(application, "/files/notes.txt", "HEAD").headers["ETag"]
     assert call(application, "/files/notes.txt", HTTP_IF_NONE_MATCH=etag).status == 304
 
 
 @pytest.mark.parametrize("name", ["missing", "", "..", "../secret", "..\\secret", "/etc/passwd", ".part", "a\0b"])
-def test_what_is_not_an_upload_is_404(name, uploads):
+def test_name_that_is_no_upload_gets_404(name, uploads):
     upload("notes.txt")
     (uploads / ".part").write_text("half a file")
     assert call(application, f"/files/{name}").status == 404
+    assert call(application, f"/large-files/{name}").status == 404
 
 
 @pytest.mark.parametrize("name", ["../secret", "/secret", ".secret", "..%2Fsecret", "a/../../secret"])
-def test_a_name_that_leads_elsewhere_is_made_safe(name, uploads, tmp_path):
+def test_unsafe_name_stays_in_uploads_folder(name, uploads, tmp_path):
     assert upload(name).status == 201
     assert (tmp_path / "secret").read_text() == "secret"
     [kept] = uploads.iterdir()
@@ -80,19 +90,19 @@ def test_a_name_that_leads_elsewhere_is_made_safe(name, uploads, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "field"), [("", "file"), ("..", "file"), ("日本", "file"), ("notes.txt", "other")])
-def test_a_file_without_a_name_or_in_another_field_is_400(name, field):
+def test_missing_name_or_wrong_field_gets_400(name, field):
     assert upload(name, field=field).status == 400
 
 
-def test_a_file_that_is_there_is_not_overwritten(uploads):
+def test_existing_file_is_not_overwritten(uploads):
     assert [upload("notes.txt", content).status for content in (b"one", b"two")] == [201, 409]
     assert [path.read_bytes() for path in uploads.iterdir()] == [b"one"]
 
 
-def test_a_file_that_is_too_large_is_413_and_not_kept(uploads):
+def test_large_file_gets_413_and_is_not_stored(uploads):
     assert upload("notes.txt", b"\0" * 1_048_576).status == 413
     assert not uploads.exists()
 
 
-def test_what_is_not_multipart_is_415():
+def test_other_media_type_gets_415():
     assert upload("notes.txt", content_type="text/plain").status == 415

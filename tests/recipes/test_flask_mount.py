@@ -1,4 +1,4 @@
-"""A Flask application below "/flask"."""
+"""recipes/flask_mount.py: a Flask application at "/flask"."""
 
 import json
 
@@ -6,27 +6,27 @@ from recipes.flask_mount import application
 from tests.wsgi import call
 
 
-def test_its_links_lead_below_the_mount_point():
+def test_links_include_mount_point():
     assert "href='/flask/hello/world'" in call(application, "/flask/").text
     assert call(application, "/flask").headers["Location"] == "http://127.0.0.1/flask/"
 
 
-def test_it_has_the_request_id_of_our_middleware():
+def test_response_has_request_id():
     answer = call(application, "/flask/hello/world", HTTP_X_REQUEST_ID="seven")
     assert json.loads(answer.body) == {"hello": "world", "request_id": "seven"}
     assert answer.headers["X-Request-ID"] == "seven"
 
 
-def test_our_middleware_logs_and_answers_its_failure(caplog):
+def test_exception_is_logged_and_gets_error_page_of_site(caplog):
     answer = call(application, "/flask/fail")
     assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
     assert [record.name for record in caplog.records] == ["app.middleware.errors"]
 
 
-def test_its_404_is_its_own():
+def test_404_below_mount_point_is_from_flask():
     assert call(application, "/flask/missing").headers["Content-Type"] == "text/html; charset=utf-8"
     assert call(application, "/missing").headers["Content-Type"] == "application/problem+json"
 
 
-def test_the_site_is_still_there():
+def test_other_routes_still_work():
     assert call(application, "/healthz").status == 200

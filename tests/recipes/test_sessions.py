@@ -1,4 +1,4 @@
-"""Sessions in a signed cookie: login, logout, and the forms of other sites."""
+"""recipes/sessions.py: login, logout, and forms of other sites."""
 
 import re
 from http.cookies import SimpleCookie
@@ -17,14 +17,14 @@ FORM = "application/x-www-form-urlencoded"
 def recipe():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET_KEY", KEY)
-        from recipes import sessions  # noqa: PLC0415 (it asks for its key when it is imported)
+        from recipes import sessions  # noqa: PLC0415 (it needs SECRET_KEY when it is imported)
 
         patch.setitem(sessions.PASSWORD_HASHES, "ada", generate_password_hash("lovelace", "pbkdf2:sha256:1"))
         yield sessions
 
 
 class Browser:
-    """One that keeps cookies, and finds the token in a page's form."""
+    """A client that stores cookies and reads the token from the form."""
 
     def __init__(self, application):
         self.application = application
@@ -50,7 +50,7 @@ def browser(recipe):
     return Browser(recipe.application)
 
 
-def test_who_logs_in_is_known_until_logging_out(browser):
+def test_session_lasts_from_login_to_logout(browser):
     answer = browser.log_in()
     assert (answer.status, answer.headers["Location"]) == (303, "/")
     assert "Hello, ada" in browser.ask("/").text
@@ -60,12 +60,12 @@ def test_who_logs_in_is_known_until_logging_out(browser):
 
 
 @pytest.mark.parametrize("fields", ["name=ada&password=byron", "name=bob&password=lovelace", ""])
-def test_who_does_not_know_the_password_is_not_let_in(browser, fields):
+def test_wrong_password_gets_403(browser, fields):
     assert browser.send("/login", fields).status == 403
     assert "Hello, stranger" in browser.ask("/").text
 
 
-def test_the_cookie_is_kept_from_scripts_other_sites_and_plain_http(browser):
+def test_cookie_is_http_only_same_site_and_secure(browser):
     plain, secure = (browser.ask("/", **{"wsgi.url_scheme": scheme}) for scheme in ("http", "https"))
     assert re.fullmatch("session=.+; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax", cookie(plain))
     assert re.fullmatch("__Host-session=.+; Secure; HttpOnly; Max-Age=1209600; Path=/; SameSite=Lax", cookie(secure))
@@ -78,24 +78,24 @@ def cookie(answer):
     return "; ".join([name, *sorted(attributes, key=lambda attribute: order.index(attribute.split("=")[0]))])
 
 
-def test_a_session_that_does_not_change_is_not_sent_again(browser):
+def test_unchanged_session_sets_no_cookie(browser):
     browser.ask("/")
     assert "Set-Cookie" not in browser.ask("/").headers
 
 
-def test_a_cookie_that_was_changed_is_no_session(browser):
+def test_forged_cookie_is_ignored(browser):
     browser.log_in()
     browser.cookies["session"] = "e30" + browser.cookies["session"]
     assert "Hello, stranger" in browser.ask("/").text
 
 
-def test_a_session_ends(browser, recipe, monkeypatch):
+def test_session_expires(browser, recipe, monkeypatch):
     browser.log_in()
     monkeypatch.setattr(recipe, "MAX_AGE", -1)
     assert "Hello, stranger" in browser.ask("/").text
 
 
-def test_a_change_deep_inside_a_session_is_kept(recipe):
+def test_nested_change_is_stored(recipe):
     def handler(environ, start_response):
         environ["app.session"].setdefault("seen", []).append(1)
         return recipe.html(start_response, str(len(environ["app.session"]["seen"])))
@@ -104,13 +104,13 @@ def test_a_change_deep_inside_a_session_is_kept(recipe):
     assert [browser.ask("/").text for _ in range(3)] == ["1", "2", "3"]
 
 
-def test_a_form_without_the_token_is_refused(browser):
+def test_form_without_token_gets_403(browser):
     for body in (b"", b"csrf=", b"csrf=%C3%A9", b"csrf=" + b"A" * 43):
         assert browser.ask("/logout", "POST", body, CONTENT_TYPE=FORM).status == 403
         browser.ask("/")
 
 
-def test_a_form_with_the_token_of_another_session_is_refused(browser, recipe):
+def test_token_of_another_session_gets_403(browser, recipe):
     browser.log_in()
     other = Browser(recipe.application)
     other.ask("/")
@@ -118,16 +118,16 @@ def test_a_form_with_the_token_of_another_session_is_refused(browser, recipe):
     assert browser.ask("/logout", "POST", f"csrf={token}".encode(), CONTENT_TYPE=FORM).status == 403
 
 
-def test_a_form_on_another_site_is_refused_whatever_it_holds(browser):
+def test_form_on_another_site_gets_403(browser):
     assert browser.log_in(HTTP_SEC_FETCH_SITE="cross-site").status == 403
     assert browser.log_in(HTTP_SEC_FETCH_SITE="same-origin").status == 303
 
 
-def test_a_form_that_is_too_large_is_413(browser):
+def test_large_form_gets_413(browser):
     assert browser.send("/login", "a" * 1_048_576).status == 413
 
 
 @pytest.mark.parametrize("environ", [{}, {"SECRET_KEY": ""}, {"SECRET_KEY": "secret"}])
-def test_a_key_that_is_missing_or_short_is_said_in_a_sentence(recipe, environ):
+def test_missing_or_short_key_raises_setting_error(recipe, environ):
     with pytest.raises(SettingError, match=r"^SECRET_KEY .* 32 characters or more$"):
         recipe.secret_key(environ)

@@ -1,4 +1,4 @@
-"""Werkzeug's routing in place of ours."""
+"""recipes/werkzeug_routing.py: Werkzeug's routing instead of app/router.py."""
 
 import json
 
@@ -8,31 +8,31 @@ from recipes.werkzeug_routing import application
 from tests.wsgi import call
 
 
-def test_a_converter_makes_an_int():
+def test_converter_returns_int():
     assert json.loads(call(application, "/years/2000").body) == {"year": 2000, "leap": True}
 
 
-def test_urls_are_built_below_the_mount_point():
+def test_urls_include_mount_point():
     assert json.loads(call(application, "/years/").body) == ["/years/1999", "/years/2000"]
     assert json.loads(call(application, "/years/", SCRIPT_NAME="/v1").body) == ["/v1/years/1999", "/v1/years/2000"]
 
 
-def test_a_missing_slash_is_a_redirect():
+def test_missing_slash_gets_redirect():
     answer = call(application, "/years")
     assert (answer.status, answer.headers["Location"]) == (308, "http://127.0.0.1/years/")
 
 
 @pytest.mark.parametrize("path", ["/", "/years/99", "/years/two", "/years/2000/"])
-def test_another_path_is_404(path):
+def test_unknown_path_gets_404(path):
     answer = call(application, path)
     assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
 
 
-def test_a_websocket_is_404():
+def test_websocket_handshake_gets_404():
     assert call(application, "/years/", HTTP_CONNECTION="Upgrade", HTTP_UPGRADE="websocket").status == 404
 
 
-def test_another_method_is_405_and_names_the_methods():
+def test_unsupported_method_gets_405_and_lists_methods():
     answer = call(application, "/years/", method="POST")
     assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
     assert answer.headers["Content-Type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""A certificate authority on this machine that speaks ACME (Debian's pebble), and a client of it (Debian's lego)."""
+"""A local ACME certificate authority (Debian's pebble) and a client for it (Debian's lego)."""
 
 import json
 import os
@@ -19,12 +19,12 @@ DAYS = 90
 
 
 def lacks() -> str:
-    """Return a program that this machine lacks, or nothing."""
+    """Return a program that this machine lacks, or an empty string."""
     return next((program for program in PROGRAMS if not shutil.which(program)), "")
 
 
 class Authority:
-    """A running authority, which looks for its challenges at every name on `http_port` of the loopback address."""
+    """An authority that requests the HTTP challenges of every domain from `http_port` on loopback."""
 
     def __init__(self, folder: Path, http_port: int) -> None:
         self.folder = folder
@@ -48,36 +48,36 @@ class Authority:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Run pebble, and a name server for which every name is this machine, while the block runs."""
+        """Run pebble, and a name server that resolves every name to loopback, during the block."""
         commands = [
             ["pebble", "-config", f"{self.folder}/pebble.json", "-dnsserver", self.dns_address],
             ["pebble-challtestsrv", "-dns01", self.dns_address, "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "",
              "-http01", "", "-https01", "", "-tlsalpn01", "", "-management", f"127.0.0.1:{free_port()}"],
         ]  # fmt: skip
-        # Otherwise it waits before it looks, and refuses some requests at random, to test its clients.
+        # By default, pebble waits before it validates and rejects some requests at random, to test clients.
         environ = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
         with ExitStack() as stack:
             log = stack.enter_context((self.folder / "pebble.log").open("w"))
             for command in commands:
                 process = stack.enter_context(subprocess.Popen(command, stdout=log, stderr=log, env=environ))
                 stack.callback(process.terminate)
-            until(self.is_up, "pebble answers")
+            until(self.is_up, "pebble is ready")
             yield
 
     def is_up(self) -> bool:
-        """Tell whether the authority answers."""
+        """Return whether the authority is ready."""
         try:
             return self.root().startswith("-----BEGIN CERTIFICATE-----")
         except httpx.TransportError:
             return False
 
     def root(self) -> str:
-        """Return the certificate that whoever trusts this authority has to know."""
+        """Return the root certificate of this authority."""
         context = ssl.create_default_context(cafile=str(self.folder / "own-authority.pem"))
         return httpx.get(f"https://127.0.0.1:{self.management_port}/roots/0", verify=context).text
 
     def lego(self, *arguments: str, domain: str, webroot: Path, **environ: str) -> None:
-        """Run lego as root, as on a server; it proves by a file in `webroot` that the domain is ours."""
+        """Run lego as root, as on a server, with the challenge files in `webroot`."""
         as_root = [] if os.geteuid() == 0 else ["sudo", "--non-interactive", "--preserve-env"]
         command = [
             *as_root, "lego", "--accept-tos", "--email", "operator@example.org", "--path", f"{self.folder}/lego",

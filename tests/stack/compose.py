@@ -1,4 +1,4 @@
-"""A stack of containers for the tests: a Compose project of its own, on a port of its own, from today's tree."""
+"""A stack of containers: a Compose project with its own name and port, built from the working tree."""
 
 import json
 import os
@@ -14,7 +14,7 @@ PYTHON_IMAGE = "python:3.14-slim-trixie"
 
 
 def has_engine() -> bool:
-    """Tell whether a Docker Engine answers and Compose is there."""
+    """Return whether a Docker Engine is running and Compose is installed."""
     try:
         return all(
             subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
@@ -25,10 +25,10 @@ def has_engine() -> bool:
 
 
 class ComposeStack:
-    """One Compose project, with the settings that a user would have put into the environment or .env."""
+    """One Compose project, with `settings` in the environment."""
 
     kind = "docker"
-    env_file = "/dev/null"  # nothing of the user's own
+    env_file = "/dev/null"  # ignore the developer's .env
 
     def __init__(
         self,
@@ -45,12 +45,12 @@ class ComposeStack:
         self.project = f"wsgi-test-{os.getpid()}-{backend}{name}"
         self.overlay = overlay
         self.url = f"http://127.0.0.1:{(port := free_port())}"
-        # Nothing of the user's own settings: neither a shell's nor those of .env.
+        # Ignore settings in the developer's shell.
         kept = {key: value for key, value in os.environ.items() if key in {"PATH", "HOME"} or key.startswith("DOCKER_")}
         self.environ = kept | {"BACKEND": backend, "HTTP_PORT": str(port)} | settings
 
     def compose(self, *arguments: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run `docker compose` on this project, with further settings; fail the test with its output where it fails."""
+        """Run `docker compose` on this project with further settings; fail the test with the output if it fails."""
         files = [f"--file={file}" for file in (*self.files, *(["-"] if self.overlay else []))]
         ended = subprocess.run(
             ["docker", "compose", "--env-file", self.env_file, "--project-name", self.project, *files, *arguments],
@@ -66,15 +66,15 @@ class ComposeStack:
         return ended
 
     def up(self, *services: str, **settings: str) -> None:
-        """Start the stack, or what is given of it, and wait until it is healthy."""
+        """Start the stack, or only `services`, and wait until it is healthy."""
         self.compose("up", "--detach", "--wait", "--build", *services, check=True, **settings)
 
     def down(self) -> None:
-        """Remove the containers, volumes, networks and images of this project."""
+        """Remove the project's containers, volumes, networks and images."""
         self.compose("--profile", "loadtest", "down", "--volumes", "--rmi", "all", "--timeout", "1", "--remove-orphans")
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """Return what the engine knows of the service's container."""
+        """Return the output of `docker inspect` for the service's container."""
         container = self.compose("ps", "--all", "--quiet", service).stdout.strip()
         found: list[dict[str, Any]] = json.loads(docker("inspect", container))
         return found[0]
@@ -84,7 +84,7 @@ class ComposeStack:
         return self.compose("exec", "--no-TTY", service, *command, check=False)
 
     def logs(self, service: str) -> str:
-        """Return what the service has logged."""
+        """Return the service's log."""
         return self.compose("logs", "--no-log-prefix", service).stdout
 
     def stop_app(self) -> None:
@@ -99,7 +99,7 @@ class ComposeStack:
     def reload_app(self) -> None:
         """Send SIGHUP to the first process of the app.
 
-        Not by `docker kill`: after that the engine would not start the app again when it has crashed.
+        Without `docker kill`, after which the engine would no longer restart the app after a crash.
         """
         self.execute("app", "sh", "-c", "kill -HUP 1")
 
@@ -112,24 +112,22 @@ class ComposeStack:
         self.execute("app", "sh", "-c", "rm /run/app/$(readlink /run/app/live.sock)")
 
     def kill_app(self) -> None:
-        """End the first process of the app as the kernel would, and wait until the engine has started another.
+        """Kill the first process of the app, and wait until the engine restarts the container.
 
-        Not by `docker kill`: the engine must not know that it was meant.
+        Without `docker kill`, after which the engine would not restart it.
         """
         before = self.inspect("app")
         kill = f"import os; os.kill({before['State']['Pid']}, 9)"
         docker("run", "--rm", "--pid=host", "--network=none", "--cap-add=KILL", PYTHON_IMAGE, "python3", "-c", kill)
-        until(
-            lambda: self.inspect("app")["RestartCount"] > before["RestartCount"], "the engine has started the app again"
-        )
+        until(lambda: self.inspect("app")["RestartCount"] > before["RestartCount"], "the engine restarts the app")
 
     def is_up(self) -> bool:
-        """Tell whether the app answers through nginx."""
+        """Return whether the app is ready, through nginx."""
         return httpx.get(f"{self.url}/readyz").status_code == 200
 
 
 def docker(*arguments: str) -> str:
-    """Run `docker` and return what it prints; fail the test where it fails."""
+    """Run `docker` and return its output; fail the test if it fails."""
     ended = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
     assert ended.returncode == 0, f"docker {' '.join(arguments)}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout

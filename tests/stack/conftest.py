@@ -1,4 +1,4 @@
-"""The stacks that the tests run against: the same tests for each, by fixture parameter."""
+"""Fixtures for running stacks. The same tests run on each stack, as fixture parameters."""
 
 import json
 import shutil
@@ -19,14 +19,14 @@ RUNNING: list[Stack] = []
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes `stack` or `probe` once for each backend in each kind, or in those that its marks name."""
+    """Run tests that use `stack` or `probe` on each kind and backend, or on those that their marks name."""
     for name in {"stack", "probe"} & {*metafunc.fixturenames}:
         kinds, backends = (
             mark.args if (mark := metafunc.definition.get_closest_marker(of)) else default
             for of, default in (("kind", KINDS), ("backend", BACKENDS))
         )
         for_each = [
-            # One stack is one worker's, where pytest-xdist runs several: --dist loadgroup.
+            # With pytest-xdist (--dist loadgroup), one worker runs all tests of a stack.
             pytest.param((kind, backend), id=f"{kind}-{backend}", marks=pytest.mark.xdist_group(f"{kind}-{backend}"))
             for kind in kinds
             for backend in backends
@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """Return a running stack, started for the first test that takes it and stopped after the last."""
+    """Return a running stack. It starts before its first test and stops after its last."""
     kind, backend = request.param
     require(kind, backend)
     yield from running(KINDS[kind](backend))
@@ -44,7 +44,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Return a running stack like `stack`, with tests/stack/probe.py in place of app/wsgi.py, in one worker."""
+    """Return a running stack with one worker and tests/stack/probe.py instead of app/wsgi.py."""
     kind, backend = request.param
     require(kind, backend)
     probe = ROOT / "tests" / "stack" / "probe.py"
@@ -63,7 +63,7 @@ def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def running(stack: Stack) -> Iterator[Stack]:
-    """Start the stack, and stop it in the end, which for a fixture of the session can be earlier."""
+    """Start the stack, yield it and stop it, unless pytest_runtest_teardown() stopped it before."""
     RUNNING.append(stack)
     try:
         stack.up()
@@ -76,7 +76,7 @@ def running(stack: Stack) -> Iterator[Stack]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Stop the stacks of a group with its last test; pytest would let them run on to the end of the session."""
+    """Stop the stacks of a group after its last test; pytest would stop them at the end of the session."""
     if nextitem is None or nextitem.get_closest_marker("xdist_group") != item.get_closest_marker("xdist_group"):
         while RUNNING:
             RUNNING.pop().down()
@@ -84,21 +84,21 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @cache
 def lacks(kind: str, backend: str) -> str:
-    """Return what this machine lacks for a stack of this kind, in words, or nothing."""
+    """Return why this machine cannot run such a stack, or an empty string."""
     if kind == ComposeStack.kind:
-        return "" if has_engine() else "no Docker Engine with Compose answers"
+        return "" if has_engine() else "no Docker Engine with Compose is running"
     command = missing(backend)
     return f"{command} is not installed" if command else ""
 
 
 def require(kind: str, backend: str) -> None:
-    """Skip the test where this machine cannot run such a stack; in CI that fails it."""
+    """Skip the test if this machine cannot run such a stack; in CI, fail it."""
     if reason := lacks(kind, backend):
         pytest.skip(f"{backend} in {kind}: {reason}")
 
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx.Client]:
-    """Return a client of the running stack's site."""
+    """Return an HTTP client for the running stack."""
     with httpx.Client(base_url=stack.url, timeout=30) as client:
         yield client

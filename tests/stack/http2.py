@@ -1,7 +1,7 @@
-"""A client of HTTP/2 that takes the end of a connection as a browser does, for tests that count what is lost.
+"""An HTTP/2 client that handles GOAWAY as browsers do, for tests that count lost requests.
 
-A server that ends a connection names the last request that it looks at (GOAWAY; RFC 9113, 6.8): that one and those
-before it are still answered, and later ones are the client's to send again. httpx gives up at that frame.
+A server that closes a connection names the last request that it processes (GOAWAY; RFC 9113, 6.8). The client sends
+later requests again on a new connection. httpx raises an error instead.
 """
 
 import socket
@@ -13,11 +13,11 @@ from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, SettingsFrame, Wi
 
 
 class AskAgainError(Exception):
-    """The server has said that it has not looked at the request."""
+    """The server did not process the request, so the client must send it again."""
 
 
 class Connection:
-    """One connection, on which one request after another is sent."""
+    """One connection for one request at a time."""
 
     def __init__(self, port: int, host: str, context: ssl.SSLContext) -> None:
         self.host = host
@@ -30,16 +30,16 @@ class Connection:
         self.socket.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize() + room.serialize())
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self.file.close()
         self.socket.close()
 
     def get(self, path: str) -> int:
-        """Return the status of the answer, once all of it is here; raise AskAgainError, or OSError where it is lost."""
+        """Read a whole response and return its status; raise AskAgainError, or OSError if the request is lost."""
         self.stream += 2
         names = [(":method", "GET"), (":path", path), (":scheme", "https"), (":authority", self.host)]
         request = HeadersFrame(self.stream, self.encoder.encode(names), flags=["END_HEADERS", "END_STREAM"])
-        with suppress(OSError):  # it is closed; why, is there to be read
+        with suppress(OSError):  # closed: the reason is in the frames to read
             self.socket.sendall(request.serialize())
         status = 0
         while True:
@@ -54,10 +54,10 @@ class Connection:
                 return status
 
     def receive(self) -> Frame:
-        """Return the next frame; raise OSError where the connection has ended."""
+        """Return the next frame; raise OSError if the connection is closed."""
         head = self.file.read(9)
         if len(head) < 9:
-            raise ConnectionResetError("the connection has ended without GOAWAY")
+            raise ConnectionResetError("the connection was closed without GOAWAY")
         frame, length = Frame.parse_frame_header(memoryview(head))
         frame.parse_body(memoryview(self.file.read(length)))
         return frame

@@ -1,4 +1,4 @@
-"""A stack of plain processes for the tests: what `make local` starts, on a port of its own."""
+"""A stack of plain processes, as `make local` starts them, on a free port."""
 
 import os
 import shutil
@@ -14,13 +14,13 @@ from tests.stack.waiting import ROOT, free_port, until
 
 
 def missing(backend: str) -> str:
-    """Return a command that a stack of plain processes needs and this machine lacks, or nothing."""
+    """Return a command that the stack needs and this machine lacks, or an empty string."""
     path = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
     return next((command for command in ("nginx", "setpriv", backend) if not shutil.which(command, path=path)), "")
 
 
 class LocalStack:
-    """One supervisord and its children, with the settings that a user would have put into the environment or .env."""
+    """One supervisord and its children, with `settings` in the environment."""
 
     kind = "processes"
 
@@ -35,36 +35,36 @@ class LocalStack:
         self.log = Path(tempfile.mkdtemp(), "log")
 
     def up(self) -> None:
-        """Start the stack and wait until it answers."""
+        """Start the stack and wait until it is ready."""
         with self.log.open("a") as log:
             self.manager = subprocess.Popen(self.command, cwd=self.root, env=self.environ, stdout=log, stderr=log)
-        until(lambda: self.is_up() or self.manager.poll() is not None, f"{self.url} answers")
+        until(lambda: self.is_up() or self.manager.poll() is not None, f"{self.url} is ready")
         assert self.manager.poll() is None, self.logs()
 
     def down(self) -> None:
-        """Stop the stack as Ctrl-C does, and remove its folders."""
+        """Stop the stack with SIGINT and remove its folders."""
         self.manager.send_signal(signal.SIGINT)
         self.manager.wait(60)
         shutil.rmtree(self.run_dir, ignore_errors=True)
         shutil.rmtree(self.log.parent)
 
     def logs(self, service: str = "") -> str:
-        """Return what the processes have printed."""
+        """Return the output of all processes."""
         return self.log.read_text(errors="replace")
 
     def process(self, service: str) -> int:
-        """Return the number of the service's first process."""
+        """Return the process id of the service's first process."""
         name = "nginx" if service == "nginx" else self.backend
         children = Path(f"/proc/{self.manager.pid}/task/{self.manager.pid}/children").read_text().split()
         [found] = [int(child) for child in children if name in Path(f"/proc/{child}/cmdline").read_text()]
         return found
 
     def stop_app(self) -> None:
-        """End the app, gracefully, and keep supervisord from starting it again, by stopping that as well."""
+        """Stop the app gracefully, and pause supervisord so that it does not restart the app."""
         app = self.process("app")
         os.kill(self.manager.pid, signal.SIGSTOP)
         os.kill(app, signal.SIGTERM)
-        until(lambda: not Path(f"/proc/{app}/exe").exists(), "the app has ended", 40)
+        until(lambda: not Path(f"/proc/{app}/exe").exists(), "the app stops", 40)
 
     def start_app(self) -> None:
         os.kill(self.manager.pid, signal.SIGCONT)
@@ -77,7 +77,7 @@ class LocalStack:
         os.kill(self.process("app"), signal.SIGHUP)
 
     def workers(self) -> set[int]:
-        """Return the processes of the app's workers."""
+        """Return the process ids of the app's workers."""
         first = self.process("app")
         return {int(each) for each in Path(f"/proc/{first}/task/{first}/children").read_text().split()}
 
@@ -85,15 +85,15 @@ class LocalStack:
         (self.run_dir / "run" / "live.sock").unlink()
 
     def kill_app(self) -> None:
-        """End the first process of the app at once, and wait until the workers of another answer.
+        """Kill the first process of the app, and wait until workers of the next one respond.
 
-        Its own workers go on for a moment, and so could be taken for those.
+        The killed process's workers still serve for a moment.
         """
         os.kill(self.process("app"), signal.SIGKILL)
-        until(self.is_served_by_children, "supervisord has started the app again")
+        until(self.is_served_by_children, "supervisord restarts the app")
 
     def is_served_by_children(self) -> bool:
-        """Tell whether the worker that answers is a child of the app's first process."""
+        """Return whether the worker that responds is a child of the app's first process."""
         try:
             worker = httpx.get(f"{self.url}/version").json()["worker"]
             return f"PPid:\t{self.process('app')}\n" in Path(f"/proc/{worker}/status").read_text()
@@ -101,7 +101,7 @@ class LocalStack:
             return False
 
     def is_up(self) -> bool:
-        """Tell whether the app answers through nginx."""
+        """Return whether the app is ready, through nginx."""
         try:
             return httpx.get(f"{self.url}/readyz").status_code == 200
         except httpx.TransportError:

@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
@@ -12,9 +13,11 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from app.handlers import health
 from app.request import body
 from app.response import json, status_line
-from app.router import router
+from app.router import Target, router
 
 requests = count()
+may_end = threading.Event()  # /end sets it, and /page then ends its response
+BLOCK = b"x" * 65_536
 
 
 def environ(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -36,6 +39,62 @@ def large(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     _, arguments = environ["wsgiorg.routing_args"]
     start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", arguments["bytes"])])
     return [b"x" * int(arguments["bytes"])]
+
+
+def cookies(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with {count} Set-Cookie fields of {size} bytes each, the line end included."""
+    _, arguments = environ["wsgiorg.routing_args"]
+    cookie = ("Set-Cookie", "c=" + "x" * (int(arguments["size"]) - len("Set-Cookie: c=\r\n")))
+    start_response("200 OK", [("Content-Length", "2"), *[cookie] * int(arguments["count"])])
+    return [b"ok"]
+
+
+def download(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with {blocks} blocks of 64 KiB, one at a time."""
+    _, arguments = environ["wsgiorg.routing_args"]
+    blocks = int(arguments["blocks"])
+    start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", f"{blocks * 65_536}")])
+    return (BLOCK for _ in range(blocks))
+
+
+def cut(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """Send half of the response, and fail; its length is known in advance with the query ?20."""
+    length = [("Content-Length", environ["QUERY_STRING"])] if environ["QUERY_STRING"] else []
+    start_response("200 OK", [("Content-Type", "text/plain"), *length])
+    yield b"ten bytes!"
+    raise ValueError
+
+
+def page(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """Send the first half of a page, and the second half after a request for /end."""
+    may_end.clear()
+    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+    yield b"<p>first half</p>" + b" " * 2_000
+    may_end.wait(25)
+    yield b"<p>second half</p>"
+
+
+def end(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Let /page end its response."""
+    may_end.set()
+    return json(start_response, "ended")
+
+
+def length(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Read the body and answer with its length."""
+    left = int(environ["CONTENT_LENGTH"])
+    read = 0
+    while left > read and (block := environ["wsgi.input"].read(min(65_536, left - read))):
+        read += len(block)
+    return json(start_response, read)
+
+
+def private_file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Have nginx send the file of this name."""
+    _, arguments = environ["wsgiorg.routing_args"]
+    headers = [("Content-Type", "text/csv"), ("X-Accel-Redirect", f"/private/{arguments['name']}")]
+    start_response("200 OK", [*headers, *parse_qsl(environ["QUERY_STRING"])])
+    return []
 
 
 def think(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -116,15 +175,21 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     return routes(environ, start_response)
 
 
-routes = router(
-    {
-        "/environ/*": environ,
-        "/answer/{status}": answer,
-        "/large/{bytes}": large,
-        "/think/{seconds}": think,
-        "/die": die,
-        "/unread/{way}": unread,
-        "/raise/{exception}": raises,
-        "/return/{what}": returns,
-    }
-)
+TABLE: dict[str, Target] = {
+    "/environ/*": environ,
+    "/answer/{status}": answer,
+    "/large/{bytes}": large,
+    "/cookies/{count}/{size}": cookies,
+    "/download/{blocks}": download,
+    "/cut": cut,
+    "/page": page,
+    "/end": end,
+    "/length": length,
+    "/file/{name}": private_file,
+    "/think/{seconds}": think,
+    "/die": die,
+    "/unread/{way}": unread,
+    "/raise/{exception}": raises,
+    "/return/{what}": returns,
+}
+routes = router(TABLE)

@@ -1,11 +1,16 @@
 """The access log: one line of JSON a request, whatever the request."""
 
+import contextlib
 import json
 import re
+import socket
+import threading
 
 import httpx
 import pytest
 
+from tests.stack.conftest import require
+from tests.stack.edge import edge
 from tests.stack.test_conformance import Answer
 from tests.stack.test_differential import ask, request
 from tests.stack.waiting import until
@@ -38,6 +43,7 @@ def test_a_request_is_one_line_with_all_that_is_to_know(stack, http):
         "path": "/about",
         "status": 200,
         "bytes": len(answer.content),
+        "error": "",
         "release": f"dev-{stack.backend}",
         "protocol": "HTTP/1.1",
         "tls": "",
@@ -120,6 +126,72 @@ def test_every_line_is_JSON(stack):  # noqa: N802 (its name)
     found = [json.loads(line) for line in stack.logs("nginx").splitlines() if line.startswith('{"time"')]
     assert len({entry["request_id"] for entry in found}) == len(found) > 4
     assert len({tuple(entry) for entry in found}) == 1
+
+
+def test_a_response_that_ends_too_early_is_logged(probe):
+    with httpx.stream("GET", f"{probe.url}/cut?20") as answer, pytest.raises(httpx.RemoteProtocolError):
+        answer.read()
+    assert (logged(probe, answer)["status"], logged(probe, answer)["error"]) == (200, "response cut short")
+    with httpx.stream("GET", f"{probe.url}/download/3000") as answer:
+        next(answer.iter_raw())
+    assert (logged(probe, answer)["status"], logged(probe, answer)["error"]) == (200, "client left or too slow")
+    for method in ("GET", "HEAD"):
+        assert logged(probe, httpx.request(method, f"{probe.url}/download/3"))["error"] == ""
+
+
+def test_a_worker_that_dies_is_logged(probe):
+    assert logged(probe, httpx.get(f"{probe.url}/die"))["error"] == "no response"
+    until(probe.is_up, "another worker is there")
+
+
+class Upstream:
+    """A stack with only an upstream, which sends the same bytes in response to each request, or nothing."""
+
+    def __init__(self, folder, sent):
+        self.run_dir, self.sent = folder, sent
+        (folder / "run").mkdir()
+
+    def __enter__(self):
+        self.listener = socket.socket(socket.AF_UNIX)
+        if self.sent is not None:
+            self.listener.bind(str(self.run_dir / "run" / "live.sock"))
+            self.listener.listen()
+            (self.run_dir / "run" / "live.sock").chmod(0o666)
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                connection.recv(65_536)
+                connection.sendall(self.sent)
+                connection.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+FIELD = b"X-A: %s\r\n" % (b"x" * 8000)
+FAILURES = {
+    "no socket": (None, "no connection"),
+    "nothing": (b"", "no response"),
+    "40 kB of headers": (OK + FIELD * 5 + b"\r\n", "response header too large or invalid"),
+    "32 kB of headers": (OK + FIELD * 4 + b"\r\n", ""),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_the_log_says_why_there_is_no_response(name, tmp_path):
+    require("processes", "gunicorn")
+    sent, error = FAILURES[name]
+    with Upstream(tmp_path, sent) as upstream, edge(upstream) as nginx:
+        answer = Answer.parse(ask(nginx, request(b"/about", b"PUT", body=b"x")), "PUT")
+        until(lambda: answer.headers["X-Request-ID"] in nginx.logs(), "nginx has written its log")
+        [entry] = [json.loads(line) for line in nginx.logs().splitlines() if '"/about"' in line]
+    assert (entry["error"], entry["status"]) == (error, 503 if error else 200)
 
 
 @pytest.mark.backend("gunicorn")

@@ -1,4 +1,4 @@
-"""The pages before their judges: html-validate, axe, and Debian's Chromium, which uses them as a visitor does."""
+"""The pages in linters (html-validate, axe) and in Chromium, used as a visitor uses them."""
 
 import re
 import shutil
@@ -14,40 +14,40 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.stack.waiting import ROOT
 
-# Of one kind only, for each visit takes a second, and what differs in containers is no part of a page.
+# On one kind of stack only: each visit takes a second, and the pages are the same in containers.
 pytestmark = pytest.mark.kind("processes")
 
-# Every page and error page that a browser can ask for, with its status: one line adds one to every test.
+# Each page and error page with its status. Add a line to include a page in all tests.
 PAGES = {
     "/": 200,
     "/about": 200,
     "/hello/world": 200,
     "/nope": 404,
     "/echo": 405,
-    "/.env": 404,  # nginx's own
+    "/.env": 404,  # nginx's error page
 }
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 800}
 NARROWEST = {"width": 320, "height": 740}  # WCAG 2.2, 1.4.10
-# Levels A and AA of WCAG 2.0, 2.1 and 2.2, and what axe recommends beyond them.
+# Levels A and AA of WCAG 2.0, 2.1 and 2.2, and axe's further recommendations.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
-JUDGES = ROOT / "tests" / "judges"
+LINTERS = ROOT / "tests" / "linters"
 
 
 @pytest.fixture(scope="session")
 def modules() -> Path:
-    """Return the folder of the judges that npm installs."""
-    if not (folder := JUDGES / "node_modules").is_dir():
-        pytest.skip("html-validate and axe: not installed, `make .venv/judges` says why")
+    """Return the folder of the linters that npm installs."""
+    if not (folder := LINTERS / "node_modules").is_dir():
+        pytest.skip("html-validate and axe are not installed: run `make .venv/node`")
     return folder
 
 
-@pytest.fixture(scope="module")  # not for the session: in a process where Playwright runs, asyncio.run() cannot
+@pytest.fixture(scope="module")  # not "session": asyncio.run() fails while Playwright runs in the process
 def browser() -> Iterator[Browser]:
-    """Return a running browser, which finds no host but this one."""
+    """Return a running browser that can reach only loopback."""
     if not (chromium := shutil.which("chromium")):
-        pytest.skip("the pages in a browser: chromium is not installed")
+        pytest.skip("pages in a browser: chromium is not installed")
     flags = ["--disable-gpu", "--disable-quic", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=flags) as browser:
         yield browser
@@ -55,54 +55,55 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser, stack):
-    """Return a function that opens a page in a profile of its own, and in the end fails for all that went wrong."""
+    """Return a function that opens a page in a new profile and, at the end, fails if the page had errors."""
 
     @contextmanager
     def visit(path, **options):
-        wrong = []
-        # Chromium reports the status of an error page as an error, and that is none.
-        own = f"Failed to load resource: the server responded with a status of {PAGES[path]} "
+        errors = []
+        # Chromium logs the status of an error page as an error. That one is expected.
+        expected_error = f"Failed to load resource: the server responded with a status of {PAGES[path]} "
 
-        def hear(message):
-            is_own = message.location["url"] == f"{stack.url}{path}" and message.text.startswith(own)
-            if message.type in {"error", "warning"} and not is_own:
-                wrong.append(f"{message.type} in the console: {message.text}")
+        def record(message):
+            is_expected = message.location["url"] == f"{stack.url}{path}" and message.text.startswith(expected_error)
+            if message.type in {"error", "warning"} and not is_expected:
+                errors.append(f"{message.type} in the console: {message.text}")
 
         with browser.new_page(base_url=stack.url, **options) as page:
-            page.on("console", hear)  # a violation of the Content-Security-Policy is said there, too
-            page.on("pageerror", lambda error: wrong.append(f"exception: {error}"))
-            page.on("requestfailed", lambda request: wrong.append(f"{request.url}: {request.failure}"))
+            page.on("console", record)  # includes violations of the Content-Security-Policy
+            page.on("pageerror", lambda error: errors.append(f"exception: {error}"))
+            page.on("requestfailed", lambda request: errors.append(f"{request.url}: {request.failure}"))
             assert page.goto(path).status == PAGES[path]
             yield page
-            assert not wrong, "\n".join(wrong)
+            assert not errors, "\n".join(errors)
 
     return visit
 
 
 def press(page):
-    """Press the home page's button with the keyboard, and wait for what it shows."""
+    """Press the home page's button with the keyboard and wait for the result."""
     page.get_by_role("button").press("Enter")
     expect(page.get_by_role("status")).to_contain_text("20 answers")
 
 
-def test_html_validate_finds_nothing(modules, http, tmp_path):
+def test_html_validate_finds_no_errors(modules, http, tmp_path):
     for path, status in PAGES.items():
         response = http.get(path, headers={"Accept": "text/html"})
         assert response.status_code == status
         (tmp_path / f"{path.replace('/', '-')}.html").write_bytes(response.content)
-    judge = [f"{sys.prefix}/bin/node", modules / ".bin/html-validate", "--config", JUDGES / "html-validate.json"]
+    linter = [f"{sys.prefix}/bin/node", modules / ".bin/html-validate", "--config", LINTERS / "html-validate.json"]
     ended = subprocess.run(
-        [*judge, "--max-warnings", "0", *tmp_path.iterdir()], capture_output=True, text=True, check=False, timeout=60
+        [*linter, "--max-warnings", "0", *tmp_path.iterdir()], capture_output=True, text=True, check=False, timeout=60
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_and_leaves_nothing_undecided(path, modules, visit):
+def test_axe_finds_no_violations_or_undecided_rules(path, modules, visit):
     with visit(path) as page:
         if path == "/":
             press(page)
-        page.evaluate((modules / "axe-core/axe.min.js").read_text())  # a script element, the policy would refuse
+        # Not as a script element, which the Content-Security-Policy would block.
+        page.evaluate((modules / "axe-core/axe.min.js").read_text())
         for scheme, size in product(["light", "dark"], [PHONE, DESK]):
             page.emulate_media(color_scheme=scheme)
             page.set_viewport_size(size)
@@ -117,12 +118,12 @@ def test_axe_finds_nothing_and_leaves_nothing_undecided(path, modules, visit):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_loads_without_a_complaint(path, visit):
+def test_page_loads_without_errors(path, visit):
     with visit(path) as page:
         page.wait_for_load_state("networkidle")
 
 
-def test_the_button_shows_who_answered_and_keeps_the_focus(stack, visit):
+def test_button_shows_backends_and_keeps_focus(stack, visit):
     with visit("/") as page:
         press(page)
         expect(page.get_by_role("button")).to_be_focused()
@@ -132,9 +133,9 @@ def test_the_button_shows_who_answered_and_keeps_the_focus(stack, visit):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_without_scripts_only_the_button_is_missing(path, visit):
+def test_without_scripts_only_button_is_missing(path, visit):
     def text(page):
-        return re.sub(r"\d+", "0", page.locator("main").inner_text())  # another worker may have answered
+        return re.sub(r"\d+", "0", page.locator("main").inner_text())  # another worker may have served it
 
     with visit(path) as page:
         page.locator("#ask").evaluate_all("sections => sections.forEach(section => section.remove())")
@@ -145,18 +146,18 @@ def test_without_scripts_only_the_button_is_missing(path, visit):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_without_scripts_every_link_leads_somewhere(path, visit):
+def test_without_scripts_every_link_works(path, visit):
     with visit(path, java_script_enabled=False) as page:
         links = page.get_by_role("link").all()
         assert links
         for link in links:
-            link.click(trial=True)  # all of a click but the press
+            link.click(trial=True)  # checks that it can be clicked
             href = link.get_attribute("href")
             assert page.request.get(href).ok, href
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(path, visit):
+def test_tab_reaches_every_control_with_visible_focus(path, visit):
     with visit(path) as page:
         usable = page.locator("a, button, [tabindex]").filter(visible=True).all()
         assert usable
@@ -168,7 +169,7 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(path, vi
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_nothing_scrolls_sideways_on_a_phone(path, visit):
+def test_page_does_not_scroll_sideways_on_phone(path, visit):
     with visit(path) as page:
         if path == "/":
             press(page)

@@ -1,4 +1,4 @@
-"""The same answers from every WSGI server, each alone, without nginx, from a clone: the portable part is the app."""
+"""The app returns the same responses on each WSGI server, without nginx."""
 
 import http.client
 import io
@@ -26,12 +26,12 @@ NOBODY = 65534
 
 
 def as_nobody() -> str:
-    """Return what a command begins with so as not to run as root: Apache will not, and its user needs a way in."""
+    """Return a command prefix that drops root, because Apache does not start as root; empty for other users."""
     if os.geteuid() != 0:
         return ""
     status = Path("/proc/self/status").read_text()
     may_grant = int(re.findall(r"^CapPrm:\t([0-9a-f]+)$", status, re.MULTILINE)[0], 16) >> 2 & 1
-    # CAP_DAC_READ_SEARCH: to look into a clone below /root. A container has neither, mostly.
+    # CAP_DAC_READ_SEARCH, to read a clone below /root. Most containers do not have it.
     look = " --inh-caps=+dac_read_search --ambient-caps=+dac_read_search" if may_grant else ""
     return f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups{look} "
 
@@ -45,14 +45,14 @@ ANYTHING = {"content_type": "", "text": ""}
 
 @dataclass(frozen=True)
 class Case:
-    """A request and the answer to it; `target` is what stands in the request line, byte for byte."""
+    """A request and its expected response; `target` is sent unchanged in the request line."""
 
     target: bytes
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     version: str = "HTTP/1.1"
-    status: int | None = 200  # None: any, or no answer
+    status: int | None = 200  # None: any status, or no response
     content_type: str = ""
     text: str = ""
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ CASES = {
     "hello, raw UTF-8": Case("/hello/Zoë".encode(), content_type=PAGE, text="Hello, Zoë!"),
     "hello, markup": Case(b"/hello/%3Cb%3E%22", text="Hello, &lt;b&gt;&#34;!"),
     "hello, an encoded percent sign": Case(b"/hello/100%25", text="Hello, 100%!"),
-    "hello, plus is no blank": Case(b"/hello/a+b", text="Hello, a+b!"),
+    "hello, plus is not a space": Case(b"/hello/a+b", text="Hello, a+b!"),
     "hello, a long name": Case(b"/hello/" + b"y" * 3000, text="y" * 3000),
     "healthz": Case(b"/healthz", content_type="application/json", text='{"status": "ok"}'),
     "readyz": Case(b"/readyz", text='{"status": "ok", "checks": {}}'),
@@ -76,11 +76,11 @@ CASES = {
     "a query": Case(b"/hello/x?name=%ff&y=a+b&z=%2F..%2F?", text="Hello, x!"),
     "an empty query": Case(b"/healthz?", text='{"status": "ok"}'),
     "raw bytes in the query": Case(b"/healthz?\xe9=\xff", text='{"status": "ok"}'),
-    "nothing there": Case(b"/nope", status=404, content_type=PROBLEM, text='"status": 404'),
-    "nothing there, for a browser": Case(b"/nope", headers=HTML, status=404, content_type=PAGE, text="404 Not Found"),
+    "unknown path": Case(b"/nope", status=404, content_type=PROBLEM, text='"status": 404'),
+    "unknown path, for a browser": Case(b"/nope", headers=HTML, status=404, content_type=PAGE, text="404 Not Found"),
     "a trailing slash": Case(b"/about/", status=404),
-    "two slashes first": Case(b"//about", status=404),
-    "two slashes within": Case(b"/hello//x", status=404),
+    "two leading slashes": Case(b"//about", status=404),
+    "two slashes inside": Case(b"/hello//x", status=404),
     "an encoded slash": Case(b"/hello/a%2Fb", status=404),
     "an encoded backslash": Case(b"/hello/a%5Cb", text="Hello, a\\b!"),
     "a dot": Case(b"/./about", status=404),
@@ -91,61 +91,59 @@ CASES = {
     "NUL": Case(b"/static/style.css%00", status=404),
     "a wrong method": Case(b"/about", "DELETE", status=405, answers={"Allow": "GET, HEAD, OPTIONS"}),
     "a wrong method, for a browser": Case(b"/echo", headers=HTML, status=405, content_type=PAGE, text="405 Method"),
-    "an unknown method": Case(b"/about", "BREW", status=405, answers={"Allow": "GET, HEAD, OPTIONS"}),
+    "a method that HTTP does not define": Case(b"/about", "BREW", status=405, answers={"Allow": "GET, HEAD, OPTIONS"}),
     "OPTIONS": Case(b"/echo", "OPTIONS", status=204, answers={"Allow": "OPTIONS, POST"}),
     "HEAD": Case(b"/healthz", "HEAD", content_type="application/json", answers={"Content-Length": "16"}),
     "HEAD of a generator": Case(b"/stream", "HEAD", content_type="text/plain; charset=utf-8"),
-    "HEAD of nothing": Case(b"/nope", "HEAD", status=404),
+    "HEAD of an unknown path": Case(b"/nope", "HEAD", status=404),
     "HEAD of a static file": Case(b"/static/style.css", "HEAD", content_type="text/css; charset=utf-8"),
     "JSON": Case(b"/echo", "POST", JSON, b'{"a": [1, null, "Zo\xc3\xab"]}', text=json.dumps({"a": [1, None, "Zoë"]})),
-    "JSON, as large as allowed": Case(b"/echo", "POST", JSON, b'"%s"' % (b"x" * (LIMIT - 2)), text="x" * (LIMIT - 2)),
+    "JSON, at the size limit": Case(b"/echo", "POST", JSON, b'"%s"' % (b"x" * (LIMIT - 2)), text="x" * (LIMIT - 2)),
     "JSON, too large": Case(b"/echo", "POST", JSON, b"1" * (LIMIT + 1), status=413, text=f"The limit is {LIMIT} bytes"),
     "JSON, chunked": Case(
         b"/echo", "POST", JSON | {"Transfer-Encoding": "chunked"}, CHUNKED, text="[1, 2, 3, 4, 5, 6]"
     ),
     "bad JSON": Case(b"/echo", "POST", JSON, b"{", status=400, content_type=PROBLEM, text="The body is not JSON"),
     "no body": Case(b"/echo", "POST", JSON, status=400, text="The body is not JSON"),
-    "another type": Case(b"/echo", "POST", {"Content-Type": "text/plain"}, b"{}", status=415),
-    "no type": Case(b"/echo", "POST", {}, b"{}", status=415),
-    "a body that nobody reads": Case(b"/about", "POST", {}, b"x" * 1000, status=405),
+    "another media type": Case(b"/echo", "POST", {"Content-Type": "text/plain"}, b"{}", status=415),
+    "no media type": Case(b"/echo", "POST", {}, b"{}", status=415),
+    "an unread body": Case(b"/about", "POST", {}, b"x" * 1000, status=405),
     "a header of 8 kB": Case(b"/healthz", headers={"Cookie": "x" * 8000}, text='{"status": "ok"}'),
-    "the client's request id": Case(b"/nope", headers={"X-Request-ID": "a-B-9"}, status=404, text='"a-B-9"'),
-    "a request id that cannot be": Case(b"/nope", headers={"X-Request-ID": "a b"}, status=404),
+    "a valid request id": Case(b"/nope", headers={"X-Request-ID": "a-B-9"}, status=404, text='"a-B-9"'),
+    "an invalid request id": Case(b"/nope", headers={"X-Request-ID": "a b"}, status=404),
     "a static file": Case(b"/static/style.css", content_type="text/css; charset=utf-8", text=":root {"),
-    "a static file that is not there": Case(b"/static/nope.css", status=404),
-    "a static file above": Case(b"/static/..%2fwsgi.py", status=404),
-    "a static file beside": Case(b"/static/../wsgi.py", status=404),
+    "a missing static file": Case(b"/static/nope.css", status=404),
+    "a file above the static folder, encoded": Case(b"/static/..%2fwsgi.py", status=404),
+    "a file above the static folder": Case(b"/static/../wsgi.py", status=404),
 }
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server's command line, what it does with a connection, and where its answers are others: what, and why."""
+    """A server's command line, its handling of connections, and the cases whose responses differ, with reasons."""
 
     command: str
     keeps_alive: bool = False
-    closes_unsaid: str = ""
+    closes_silently: str = ""
     otherwise: Mapping[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
 
 
 def differ(reason: str, *names: str, **changes: object) -> dict[str, tuple[dict[str, object], str]]:
-    """Return that the answers to these cases differ from the table in these fields, for this reason."""
+    """Return the changed fields and the reason for each of these cases."""
     return dict.fromkeys(names, (changes, reason))
 
 
 RAW = ("raw bytes in the query", "hello, raw UTF-8", "raw bytes that are not UTF-8")
-REFUSES_RAW = differ("refuses a target that is not ASCII (RFC 3986, 2)", *RAW, status=400, **ANYTHING)
+REFUSES_RAW = differ("rejects a target that is not ASCII (RFC 3986, 2)", *RAW, status=400, **ANYTHING)
 NO_CHUNKED = differ(
-    "does not decode chunks, nor says so to the app, which finds no body",
+    "does not decode chunks, so the app reads an empty body",
     "JSON, chunked", status=400, text="The body is not JSON",
 )  # fmt: skip
-ONE_SLASH = differ("makes one slash of those that come first", "two slashes first", status=200, text="Where to begin")
+ONE_SLASH = differ("merges leading slashes", "two leading slashes", status=200, text="Where to begin")
 DOTS = differ("resolves dot segments (RFC 3986, 5.2.4)", "a dot", "two dots", status=200, text="Where to begin")
-SMALL_BUFFER = differ(
-    "its buffer is 4 kB unless it is told", "a header of 8 kB", "hello, a long name", status=0, **ANYTHING
-)
+SMALL_BUFFER = differ("its default buffer is 4 kB", "a header of 8 kB", "hello, a long name", status=0, **ANYTHING)
 LOSES_413 = differ(
-    "the router may lose an answer that comes before all of the body is taken",
+    "its HTTP router can lose a response that is sent before the body is read",
     "JSON, too large",
     status=None,
     **ANYTHING,
@@ -160,7 +158,7 @@ SERVERS = {
     ),
     "uwsgi": Server(
         "{bin}/uwsgi --http 127.0.0.1:{port} --module app.wsgi --die-on-term",
-        closes_unsaid="deploy/server/uwsgi.ini adds the header",
+        closes_silently="deploy/server/uwsgi.ini adds the header",
         otherwise=NO_CHUNKED | DOTS | SMALL_BUFFER | LOSES_413,
     ),
     "uwsgi-http-socket": Server(
@@ -175,34 +173,34 @@ SERVERS = {
         otherwise=ONE_SLASH
         | DOTS
         | differ("resolves encoded dots too", "encoded dots", status=200, text="Where to begin")
-        | differ("makes one slash of several", "two slashes within", status=200, text="Hello, x!"),
+        | differ("merges slashes", "two slashes inside", status=200, text="Hello, x!"),
     ),
     "waitress": Server(
         "{bin}/waitress-serve --host 127.0.0.1 --port {port} app.wsgi:application",
         keeps_alive=True,
         otherwise=REFUSES_RAW
         | ONE_SLASH
-        | differ("ends, with a last chunk, a body that HEAD has not", "HEAD of a generator", text="0\r\n\r\n"),
+        | differ("sends the last chunk of a body in response to HEAD", "HEAD of a generator", text="0\r\n\r\n"),
     ),
 }
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers, and where."""
+    """A running server and its port."""
 
     server: Server
     port: int
 
     def ask(self, case: Case) -> "Answer":
-        """Return the answer to a request that is the last of its connection."""
+        """Send a request on a new connection and return the response."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             return Answer.parse(exchange(connection, request(case, "close")), case.method)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, of status 0 where there was none; for HEAD, `body` is whatever came after the headers."""
+    """A response, with status 0 if there was none. For HEAD, `body` is everything after the headers."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -210,7 +208,7 @@ class Answer:
 
     @classmethod
     def parse(cls, received: bytes, method: str) -> "Answer":
-        """Return what was received up to the end of the connection, taken apart; fail where it ends too early."""
+        """Parse the bytes of a closed connection; raise http.client.HTTPException if the response is incomplete."""
         if not received:
             return cls(0, http.client.HTTPMessage(), b"")
         response = http.client.HTTPResponse(Received(received), method="GET" if method == "HEAD" else method)
@@ -221,7 +219,7 @@ class Answer:
 
 
 class Received(socket.socket):
-    """What a socket has received, for http.client to read."""
+    """A socket for http.client that returns bytes received earlier."""
 
     def __init__(self, received: bytes) -> None:
         self.received = received
@@ -231,7 +229,7 @@ class Received(socket.socket):
 
 
 def request(case: Case, connection: str) -> bytes:
-    """Return the request as it goes over the wire."""
+    """Return the bytes of the request."""
     length = {} if "Transfer-Encoding" in case.headers or not case.body else {"Content-Length": str(len(case.body))}
     headers = {"Host": "localhost", "Connection": connection} | length | dict(case.headers)
     lines = [f"{name}: {value}".encode() for name, value in headers.items()]
@@ -240,9 +238,9 @@ def request(case: Case, connection: str) -> bytes:
 
 
 def exchange(connection: socket.socket, sent: bytes) -> bytes:
-    """Send, and return all that comes until the other side ends the connection, by a reset too."""
+    """Send the bytes, and return everything received until the server closes or resets the connection."""
     received = b""
-    with suppress(BrokenPipeError, ConnectionResetError):  # it does not want the rest of the body, and has answered
+    with suppress(BrokenPipeError, ConnectionResetError):  # the server has responded before the end of the body
         connection.sendall(sent)
     with suppress(ConnectionResetError):
         while data := connection.recv(65536):
@@ -254,9 +252,9 @@ def exchange(connection: socket.socket, sent: bytes) -> bytes:
     scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"alone-{name}")) for name in SERVERS]
 )
 def running(request: pytest.FixtureRequest) -> Iterator[Running]:
-    """Return the application on a server of its own, with no setting made."""
+    """Run the application on one server, without settings."""
     server = SERVERS[request.param]
-    folder = Path(tempfile.mkdtemp())  # not below pytest's own, where nobody may look
+    folder = Path(tempfile.mkdtemp())  # not below pytest's folder, which other users cannot read
     if os.geteuid() == 0:
         os.chown(folder, NOBODY, NOBODY)
     port = free_port()
@@ -265,12 +263,12 @@ def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     ]
     if lacking := [part for part in command if part.startswith(f"{sys.prefix}/bin/") and not shutil.which(part)]:
         folder.rmdir()
-        pytest.skip(f"{request.param} alone: {lacking[0]} is not installed")
+        pytest.skip(f"{request.param} without nginx: {lacking[0]} is not installed")
     environ = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environ, stdout=log, stderr=log)
     try:
-        until(lambda: answers(port) or process.poll() is not None, f"{request.param} answers")
+        until(lambda: answers(port) or process.poll() is not None, f"{request.param} is ready")
         assert process.poll() is None, (folder / "log").read_text()
         yield Running(server, port)
     finally:
@@ -280,7 +278,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 
 def answers(port: int) -> bool:
-    """Tell whether the application answers."""
+    """Return whether the application responds."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
     except httpx.TransportError:
@@ -288,7 +286,7 @@ def answers(port: int) -> bool:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_server_gives_the_same_answer(name, running):
+def test_every_server_returns_same_response(name, running):
     changes, _ = running.server.otherwise.get(name, ({}, ""))
     case = replace(CASES[name], **changes)
     answer = running.ask(case)
@@ -300,15 +298,15 @@ def test_every_server_gives_the_same_answer(name, running):
         assert answer.body == b""
 
 
-@pytest.mark.parametrize(("sent", "taken"), [("a-B-9", True), ("a b", False), ("", False), ("x" * 200, False)])
-def test_every_answer_has_one_request_id_and_the_clients_if_it_can_be(sent, taken, running):
+@pytest.mark.parametrize(("sent", "is_kept"), [("a-B-9", True), ("a b", False), ("", False), ("x" * 200, False)])
+def test_response_has_one_request_id_and_keeps_a_valid_one(sent, is_kept, running):
     for path in (b"/", b"/nope", b"/stream", b"/static/style.css", b"/static/nope"):
-        method = "HEAD" if path == b"/stream" else "GET"  # which takes its time
+        method = "HEAD" if path == b"/stream" else "GET"  # GET takes three seconds
         [found] = running.ask(Case(path, method, {"X-Request-ID": sent})).headers.get_all("X-Request-ID")
-        assert found == sent if taken else re.fullmatch("[0-9a-f]{32}", found)
+        assert found == sent if is_kept else re.fullmatch("[0-9a-f]{32}", found)
 
 
-def test_an_etag_spares_the_second_answer_its_body(running):
+def test_matching_etag_gets_304_without_body(running):
     etags = {path: running.ask(Case(path)).headers["ETag"] for path in (b"/hello/x", b"/static/style.css")}
     assert any(etags.values())
     for path, etag in etags.items():
@@ -317,8 +315,8 @@ def test_an_etag_spares_the_second_answer_its_body(running):
             assert (answer.status, answer.headers["ETag"], answer.body) == (304, etag, b"")
 
 
-@pytest.mark.parametrize("name", ["about", "JSON", "a body that nobody reads", "HEAD", "OPTIONS", "nothing there"])
-def test_a_connection_is_kept_for_the_next_request_or_said_to_be_closed(name, running):
+@pytest.mark.parametrize("name", ["about", "JSON", "an unread body", "HEAD", "OPTIONS", "unknown path"])
+def test_connection_is_kept_alive_or_announced_as_closed(name, running):
     with socket.create_connection(("127.0.0.1", running.port), timeout=30) as connection:
         connection.sendall(request(CASES[name], "keep-alive"))
         first = http.client.HTTPResponse(connection, method=CASES[name].method)
@@ -326,8 +324,8 @@ def test_a_connection_is_kept_for_the_next_request_or_said_to_be_closed(name, ru
         first.read()
         assert first.status == CASES[name].status
         if first.will_close or not running.server.keeps_alive:
-            assert first.will_close or running.server.closes_unsaid
-            assert not running.server.keeps_alive or first.status == 204  # which has no length, so waitress will not
+            assert first.will_close or running.server.closes_silently
+            assert not running.server.keeps_alive or first.status == 204  # waitress closes if there is no length
             assert connection.recv(1) == b""
         else:
             assert Answer.parse(exchange(connection, request(CASES["healthz"], "close")), "GET").status == 200

@@ -1,4 +1,4 @@
-"""`make dev`: an edit is served at once, a failure shows its traceback in the browser, on either server."""
+"""`make dev`: edits are served at once, and exceptions show a traceback in the browser, on both backends."""
 
 import shutil
 import time
@@ -16,7 +16,7 @@ HTML = {"Accept": "text/html"}
 
 @pytest.fixture(params=BACKENDS)
 def dev(request, tmp_path):
-    """Return a running stack of `make dev`, on a copy of the project that the test may edit."""
+    """Run the stack of `make dev` on a copy of the project, which the test can edit."""
     require("processes", request.param)
     for folder in ("app", "deploy", "nginx"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
@@ -29,7 +29,7 @@ def dev(request, tmp_path):
 
 
 def edit(stack, path, old, new):
-    # The servers look once a second, and take what they see first for what they have loaded: nobody types that fast.
+    # The servers check the files once a second, and do not notice edits before their first check.
     time.sleep(2)
     file = stack.root / path
     text = file.read_text()
@@ -37,7 +37,7 @@ def edit(stack, path, old, new):
     file.write_text(text.replace(old, new))
 
 
-def test_an_edit_is_served_and_a_failure_shows_its_traceback(dev):
+def test_edit_is_served_and_exception_shows_traceback(dev):
     def get(path):
         return httpx.get(dev.url + path, headers=HTML).text
 
@@ -50,25 +50,25 @@ def test_an_edit_is_served_and_a_failure_shows_its_traceback(dev):
     until(lambda: "/* edited */" in get("/static/style.css"), "the edited style is served", 3)
 
     edit(dev, "app/handlers/health.py", '{"status": "ok"}', '{"status": "edited"}')
-    until(lambda: "edited" in get("/healthz"), "the edited handler answers")
+    until(lambda: "edited" in get("/healthz"), "the edited handler is served")
 
     edit(
         dev,
         "app/handlers/health.py",
         'return json(start_response, {"status": "edited"})',
-        'raise LookupError("of ours")',
+        'raise LookupError("edited")',
     )
-    until(lambda: "LookupError: of ours" in get("/healthz"), "the traceback is shown")
-    assert "EVALEX = false," in get("/healthz")  # and there is no console behind it
+    until(lambda: "LookupError: edited" in get("/healthz"), "the traceback is shown")
+    assert "EVALEX = false," in get("/healthz")  # without Werkzeug's interactive console
 
     edit(dev, "app/handlers/health.py", "def alive(", "def alive((")
-    until(lambda: httpx.get(f"{dev.url}/healthz").status_code >= 500, "the syntax error is noticed")
+    until(lambda: httpx.get(f"{dev.url}/healthz").status_code >= 500, "the syntax error gets an error response")
     edit(dev, "app/handlers/health.py", "def alive((", "def alive(")
-    until(lambda: "LookupError: of ours" in get("/healthz"), "it has recovered")
+    until(lambda: "LookupError: edited" in get("/healthz"), "the app recovers")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_empty_setting_is_its_default(backend):
+def test_empty_setting_is_default(backend):
     require("processes", backend)
     stack = LocalStack(backend, module="deploy.local.dev", WEB_CONCURRENCY="")
     try:

@@ -1,4 +1,4 @@
-"""No difference between gunicorn and uWSGI behind nginx: ordinary and odd requests, the answers, what the app saw."""
+"""gunicorn and uWSGI behind nginx return the same responses and pass the same environ, for any request."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("differential")
 MORE_ROUTES = '''
 
 def show(environ, start_response):
-    """Answer with all that the app sees, objects by their kind, and with the body."""
+    """Return the environ and the body as JSON."""
     from app.request import body
     from app.response import json
 
@@ -50,7 +50,7 @@ def request(
     body: bytes = b"",
     host: bytes = b"Host: localhost",
 ) -> bytes:
-    """Return a request, byte for byte; Content-Length is where it is given or belongs."""
+    """Return the bytes of a request, with a Content-Length if it has a body and no framing header."""
     framed = any(re.match(rb"(?i)content-length|transfer-encoding", header) for header in headers)
     length = (b"Content-Length: %d" % len(body),) if body and not framed else ()
     lines = [b"%s %s HTTP/1.1" % (method, target), *filter(None, [host]), b"Connection: close", *headers, *length]
@@ -58,7 +58,7 @@ def request(
 
 
 def spelled(line: bytes) -> str:
-    """Return the bytes as a name for a test: short, printable, and theirs alone."""
+    """Return a short, printable and unique test name for the bytes."""
     text = repr(line)[2:-1]
     return text if len(text) <= 60 else f"{text[:50]}... of {len(line)}"
 
@@ -243,46 +243,46 @@ CORPUS = {
     "stream": request(b"/stream"),
 }
 
-# What the app sees and is a server's own; all else must be the same, and be there on both.
-OWN = {
-    "HTTP_X_REQUEST_ID": "nginx makes one for each request",
+# Keys of environ that can differ or exist on one backend only. All others must be equal.
+OWN_KEYS = {
+    "HTTP_X_REQUEST_ID": "unique for each request",
     "SERVER_SOFTWARE": "the server's name",
-    "wsgi.input_terminated": "uWSGI does not know it; nginx sends both a Content-Length",
+    "wsgi.input_terminated": "uWSGI does not set it; nginx always sends a Content-Length",
     "wsgi.early_hints": "gunicorn's extension",
     "gunicorn.socket": "gunicorn's extension",
     "uwsgi.core": "uWSGI's extension",
     "uwsgi.node": "uWSGI's extension",
     "uwsgi.version": "uWSGI's extension",
 }
-# What varies from one answer to the next, or must tell the two apart: the page's foot, /version, the request id.
+# Parts of a body that differ between responses or backends: the page footer, /version, the request id.
 VARIES = re.compile(
     rb"gunicorn|uwsgi|(?<=worker <strong>)\d+|(?<=\"worker\": )\d+|worker \d+|[\d.]+(?= ms)|\b[0-9a-f]{32}\b"
 )
 
 
 def known(reason: str, differs: str, *names: str) -> dict[str, tuple[str, str]]:
-    """Return that these requests differ in this and nothing else, for this reason."""
+    """Return the field in which these requests differ, and the reason."""
     return dict.fromkeys(names, (differs, reason))
 
 
 KNOWN = {
     **known(
-        "fields of one name are one list (RFC 9110, 5.3): gunicorn joins them with a comma, uWSGI adds a blank",
+        "fields of the same name (RFC 9110, 5.3): gunicorn joins them with ',', uWSGI with ', '",
         "HTTP_X_TWICE",
         *(f"header X-Twice: {lines}" for lines in (" | X-Twice: b", "a | X-Twice: ", " | X-Twice: ", "a | X-Twice: b")),
         "header X-Twice: a | x-twice: b | X-TWICE: c",
     ),
-    **known("likewise", "HTTP_COOKIE", "header Cookie: a=b | Cookie: c=d"),
-    **known("likewise", "HTTP_ACCEPT", "header Accept: text/html | Accept: a/b"),
-    **known("tabs around a value, which uWSGI leaves there", "HTTP_X_TAB", r"header X-Tab:\ta\tb\t"),
+    **known("as above", "HTTP_COOKIE", "header Cookie: a=b | Cookie: c=d"),
+    **known("as above", "HTTP_ACCEPT", "header Accept: text/html | Accept: a/b"),
+    **known("tabs around a value: uWSGI keeps them", "HTTP_X_TAB", r"header X-Tab:\ta\tb\t"),
     **known(
-        "a control character in a field (RFC 9110, 5.5): gunicorn answers 400, uWSGI hands it on",
+        "a control character in a field (RFC 9110, 5.5): gunicorn answers 400, uWSGI passes it on",
         "status",
         r"header X-Control: a\x01b",
         r"header X-DEL: a\x7fb",
     ),
     **known(
-        "a field of which there can be one only: gunicorn answers 400, uWSGI hands both on",
+        "a repeated field that must be unique: gunicorn answers 400, uWSGI passes both on",
         "status",
         "header Content-Type: a/b | Content-Type: c/d",
     ),
@@ -291,7 +291,7 @@ KNOWN = {
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LocalStack]]:
-    """Return a stack on gunicorn and one on uWSGI, whose app has a route that tells what it sees."""
+    """Run a stack on gunicorn and one on uWSGI, both with MORE_ROUTES."""
     for backend in BACKENDS:
         require("processes", backend)
     root = tmp_path_factory.mktemp("differential")
@@ -311,18 +311,18 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LocalStack]]
 
 
 def ask(stack: LocalStack, sent: bytes) -> bytes:
-    """Send the bytes to the stack, and return all that comes back."""
+    """Send the bytes to the stack and return everything received."""
     with socket.create_connection(("127.0.0.1", int(stack.url.rpartition(":")[2])), timeout=20) as connection:
         return exchange(connection, sent)
 
 
 def traits(stack: LocalStack, sent: bytes) -> dict[str, object]:
-    """Return what can differ in the answer and in what the app saw, by name."""
+    """Return the parts of the response, and of the environ if it is in the body, that must be equal."""
     received = ask(stack, sent)
     method = sent.partition(b" ")[0].decode(errors="replace")
     if received.startswith(b"HTTP/"):
         answer = Answer.parse(received, method)
-    else:  # of HTTP/0.9: a body
+    else:  # HTTP/0.9: only a body
         answer = Answer(200, http.client.HTTPMessage(), received)
     length = answer.headers["Content-Length"]
     if method != "HEAD" and length and answer.status != 304:
@@ -333,26 +333,26 @@ def traits(stack: LocalStack, sent: bytes) -> dict[str, object]:
             (name, value)
             for name, value in answer.headers.items()
             if name.lower() not in {"date", "x-request-id", "content-length"}
-            # nginx's, for an answer of 1,024 bytes or more, and what the app sees is not as long on both
+            # nginx adds it from 1,024 bytes on, and the environ differs in length
             and (name, value) != ("Vary", "Accept-Encoding")
         ],
     }
-    seen = saw(answer.body)
+    seen = environ_in(answer.body)
     return found | (seen or {"body": VARIES.sub(b"...", answer.body)})
 
 
-def saw(body: bytes) -> dict[str, object]:
-    """Return what the app saw, as its route /environ tells it, or nothing where it was another route."""
+def environ_in(body: bytes) -> dict[str, object]:
+    """Return the environ in a response of the route /environ, or an empty dict for other routes."""
     if not body.startswith(b"{") or b'"the body"' not in body:
         return {}
     seen: dict[str, object] = json.loads(body)
-    # The target as it was sent has two names.
+    # gunicorn and uWSGI use different names for the raw target.
     seen["REQUEST_URI"] = seen.pop("RAW_URI", None) or seen["REQUEST_URI"]
-    return {key: value for key, value in seen.items() if key not in OWN}
+    return {key: value for key, value in seen.items() if key not in OWN_KEYS}
 
 
 def differences(one: Mapping[str, object], other: Mapping[str, object]) -> dict[str, tuple[object, object]]:
-    """Return in what two answers differ; of another status, in nothing more, and of other headers likewise."""
+    """Return the differing parts: only the status if it differs, else only the headers if they differ."""
     found = {
         name: (one.get(name), other.get(name))
         for name in {**one, **other}
@@ -362,26 +362,26 @@ def differences(one: Mapping[str, object], other: Mapping[str, object]) -> dict[
     return {first: found[first]} if first else found
 
 
-def test_the_corpus_is_large_and_every_exception_is_in_it():
+def test_corpus_contains_each_known_difference():
     assert len(CORPUS) > 400
     assert KNOWN.keys() <= CORPUS.keys()
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_both_backends_answer_and_see_the_same(name, pair):
+def test_both_backends_behave_the_same(name, pair):
     gunicorn, uwsgi = (traits(stack, CORPUS[name]) for stack in pair)
     known, _ = KNOWN.get(name, ("", ""))
     found = differences(gunicorn, uwsgi)
     assert found.keys() == ({known} if known else set()), found
 
 
-def test_a_request_that_names_the_route_is_told_what_the_app_saw(pair):
+def test_environ_route_returns_environ_and_body(pair):
     for stack in pair:
         seen = traits(stack, request(b"/environ/a?b", b"POST", (b"X-Plain: c",), b"d"))
         assert (seen["SCRIPT_NAME"], seen["PATH_INFO"], seen["QUERY_STRING"]) == ("/environ", "/a", "b")
         assert (seen["HTTP_X_PLAIN"], seen["the body"], seen["CONTENT_LENGTH"]) == ("c", "d", "1")
 
 
-def test_an_answer_that_breaks_off_has_no_last_chunk(pair):
+def test_cut_response_has_no_last_chunk(pair):
     endings = [ask(stack, request(b"/break-off")).partition(b"\r\n\r\n")[2] for stack in pair]
     assert endings == [b"5\r\nfirst\r\n"] * 2

@@ -1,4 +1,4 @@
-"""A server that is found by its name is told to stop, and everybody who waits in its queue still has an answer."""
+"""A server on TCP answers the requests in its listen queue before it stops."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from tests.stack.waiting import ROOT, free_port, until
 
 @pytest.fixture(params=BACKENDS)
 def server(request):
-    """Return a server of one thread, on TCP, and where it answers."""
+    """Run a server with one thread on TCP; return its process and URL."""
     require("processes", request.param)
     port = free_port()
     settings = {"BACKEND": request.param, "LISTEN": f"127.0.0.1:{port}", "WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}
@@ -39,7 +39,7 @@ def answers(url):
         return False
 
 
-def test_who_waits_in_the_queue_is_answered_before_the_server_ends(server):
+def test_queued_requests_are_answered_before_server_stops(server):
     process, url = server
     until(lambda: answers(url), "it answers")
     with ThreadPoolExecutor(6) as clients:
@@ -52,7 +52,7 @@ def test_who_waits_in_the_queue_is_answered_before_the_server_ends(server):
     assert process.wait(60) == 0
 
 
-def test_it_is_gone_when_its_server_is(server):
+def test_launcher_exits_when_server_is_killed(server):
     process, url = server
     until(lambda: answers(url), "it answers")
     [own] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -154,3 +154,14 @@ def test_the_request_id_and_the_release_are_not_the_apps_to_tell(name, probe):
     answer = httpx.get(f"{probe.url}/answer/200", params={name: "the-apps"})
     assert "the-apps" not in answer.headers.get_list(name)
     assert len(answer.headers.get_list(name)) == (name == "X-Request-ID")
+
+
+COOKIES = [(1, 4000), (4, 1000), (1, 8000), (4, 8100)]  # how many, and how long in bytes
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize(("count", "size"), COOKIES)
+def test_a_response_header_may_be_as_large_as_a_request_header(count, size, method, probe):
+    answer = httpx.request(method, f"{probe.url}/cookies/{count}/{size}")
+    assert answer.status_code == 200
+    assert [len(f"Set-Cookie: {value}\r\n") for value in answer.headers.get_list("Set-Cookie")] == [size] * count

@@ -1,4 +1,4 @@
-"""Stopping, crashing, restarting and switching: what is in flight ends, and the site comes back by itself."""
+"""Stop, crash, restart and switch: requests in flight complete, and the site recovers by itself."""
 
 import threading
 
@@ -11,7 +11,7 @@ from tests.stack.waiting import until
 
 
 class Stream(threading.Thread):
-    """A request of three seconds, in flight from the moment that its first chunk is here."""
+    """A request of three seconds. It is in flight when `begun` is set, after the first chunk."""
 
     def __init__(self, url):
         super().__init__(daemon=True)
@@ -36,13 +36,13 @@ def stream(stack):
 
 
 @pytest.fixture(autouse=True)
-def comes_back(stack):
-    """Wait, after each test, until the site is back on its own backend."""
+def recovers(stack):
+    """Wait after each test until the site is ready again."""
     yield
-    until(stack.is_up, "the site is back")
+    until(stack.is_up, "the site is ready")
 
 
-def test_stopping_the_app_lets_a_request_in_flight_end(stack, stream, http):
+def test_request_in_flight_completes_while_app_stops(stack, stream, http):
     stack.stop_app()
     stream.join(10)
     assert stream.text.endswith("chunk 7 of 7\n")
@@ -54,54 +54,54 @@ def test_stopping_the_app_lets_a_request_in_flight_end(stack, stream, http):
     stack.start_app()
 
 
-def test_while_the_app_stops_nobody_waits_for_it(stack, stream):
+def test_new_request_gets_503_while_app_stops(stack, stream):
     stopping = threading.Thread(target=stack.stop_app)
     stopping.start()
     try:
-        until(lambda: httpx.get(f"{stack.url}/").status_code == 503, "it takes no more")
+        until(lambda: httpx.get(f"{stack.url}/").status_code == 503, "the app accepts no more requests")
         assert stream.is_alive()
     finally:
         stopping.join()
         stack.start_app()
 
 
-def test_the_site_comes_back_after_a_restart_and_loses_no_request_in_flight(stack, stream):
+def test_restart_loses_no_request_in_flight(stack, stream):
     stack.restart_app()
-    until(stack.is_up, "the site is back")
+    until(stack.is_up, "the site is ready")
     stream.join(10)
     assert stream.text.endswith("chunk 7 of 7\n")
 
 
-def test_sighup_replaces_the_workers_and_loses_no_request_in_flight(stack, stream, http):
+def test_sighup_replaces_workers_and_loses_no_request_in_flight(stack, stream, http):
     before = stack.workers()
     stack.reload_app()
-    until(lambda: not before & stack.workers(), "there are other workers")
+    until(lambda: not before & stack.workers(), "the workers are replaced")
     stream.join(10)
     assert stream.text.endswith("chunk 7 of 7\n")
     assert http.get("/version").json()["worker"] not in before
 
 
-def test_the_site_comes_back_after_its_first_process_is_killed(stack):
+def test_site_recovers_after_first_process_is_killed(stack):
     stack.kill_app()
-    until(stack.is_up, "the site is back")
+    until(stack.is_up, "the site is ready")
 
 
-def test_site_recovers_after_the_apps_socket_is_removed(stack):
+def test_site_recovers_after_socket_is_removed(stack):
     stack.remove_socket()
     until(lambda: not stack.is_up(), "the site is down")
-    until(stack.is_up, "the site is back", 90)  # the health check waits for 30 seconds
+    until(stack.is_up, "the site is ready", 90)  # the health check runs every 30 seconds
 
 
 @pytest.mark.kind("docker")
-def test_the_site_comes_back_after_a_reboot(stack):
+def test_site_recovers_after_reboot(stack):
     containers = [stack.inspect(service)["Id"] for service in ("nginx", "app")]
     docker("kill", *containers)
-    docker("start", *containers)  # nginx first: after a reboot nobody keeps the order
+    docker("start", *containers)  # nginx first: after a reboot, containers start in any order
     until(lambda: stack.inspect("nginx")["State"]["Health"]["Status"] == "healthy", "nginx is healthy")
 
 
 @pytest.mark.kind("docker")
-def test_the_backend_is_switched_by_one_variable_and_nginx_stays(stack, http):
+def test_switching_backend_keeps_nginx_running(stack, http):
     nginx = stack.inspect("nginx")["Id"]
     [other] = set(BACKENDS) - {stack.backend}
     stack.up(BACKEND=other)
@@ -112,7 +112,7 @@ def test_the_backend_is_switched_by_one_variable_and_nginx_stays(stack, http):
 
 
 @pytest.mark.kind("docker")
-def test_starting_again_changes_nothing(stack):
+def test_second_up_recreates_no_container(stack):
     before = [stack.inspect(service)["Id"] for service in ("nginx", "app")]
     stack.compose("up", "--detach", "--wait")
     assert [stack.inspect(service)["Id"] for service in ("nginx", "app")] == before

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -198,6 +200,28 @@ def test_the_largest_body_is_one_setting(stack):
         assert httpx.post(f"{other.url}/echo", json="x" * 8).json() == "x" * 8
         assert "X-Release" not in httpx.post(f"{other.url}/echo", json="x" * 9).headers
         assert httpx.post(f"{other.url}/echo", json="x" * 9).status_code == 413
+
+
+def test_three_uploads_of_100_mb_at_once_are_taken(probe):
+    size = 100_000_000
+    with edge(probe, MAX_BODY_BYTES="110000000") as other, ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(httpx.post, f"{other.url}/length", content=b"x" * size, timeout=120) for _ in range(3)]
+        assert [answer.result().text for answer in answers] == [str(size)] * 3
+
+
+@pytest.mark.kind("docker")
+@pytest.mark.backend("gunicorn")
+def test_a_body_limit_beyond_the_free_space_stops_the_start(stack):
+    mounts = [f"--tmpfs={path}:uid=101,size=1m" for path in ("/run/nginx", "/run/nginx/buffers")]
+    command = [*mounts, "--env=MAX_BODY_BYTES=2000000", f"{stack.project}-nginx:local"]
+    ended = subprocess.run(
+        ["docker", "run", "--rm", "--network=none", *command], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 78
+    assert (
+        "nginx: MAX_BODY_BYTES is '2000000': it must be at most 1048576, the free bytes in /run/nginx/buffers"
+        in ended.stderr
+    )
 
 
 @pytest.mark.backend("gunicorn")

@@ -1,4 +1,4 @@
-"""The stack without Docker: what it says when it cannot start, and what it leaves behind."""
+"""The stack without Docker: errors at the start, and cleaning up at the end."""
 
 import os
 import signal
@@ -18,20 +18,20 @@ from tests.stack.waiting import until
 
 @pytest.fixture(params=BACKENDS)
 def own(request):
-    """Return a stack of the test's own, not started."""
+    """Return a stack that is not started."""
     require("processes", request.param)
     return LocalStack(request.param)
 
 
 def family(process):
-    """Return the numbers of the process and of all that it has started, and they have."""
-    # Not by their environment: nginx and gunicorn write their titles over it.
+    """Return the ids of the process and its descendants."""
+    # Searching by environment fails: nginx and gunicorn overwrite it with their process titles.
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return [process, *(each for child in children for each in family(int(child)))]
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda by: by.name)
-def test_a_request_in_flight_ends_and_nothing_is_left_behind(by, own):
+def test_stop_completes_request_in_flight_and_leaves_nothing(by, own):
     own.up()
     try:
         stream = Stream(own.url)
@@ -43,7 +43,7 @@ def test_a_request_in_flight_ends_and_nothing_is_left_behind(by, own):
         own.manager.wait(60)
         stream.join(10)
         assert stream.text.endswith("chunk 7 of 7\n")
-        until(lambda: not any(Path(f"/proc/{each}/exe").exists() for each in started), "every process has ended")
+        until(lambda: not any(Path(f"/proc/{each}/exe").exists() for each in started), "every process exits")
         assert not [path for path in own.run_dir.rglob("*") if path.is_socket()]
         with pytest.raises(httpx.ConnectError):
             httpx.get(own.url)
@@ -52,7 +52,7 @@ def test_a_request_in_flight_ends_and_nothing_is_left_behind(by, own):
 
 
 def refusal(stack):
-    """Return the sentence with which the stack does not start."""
+    """Start a stack that must fail, and return its only line of output."""
     ended = subprocess.run(
         stack.command, cwd=stack.root, env=stack.environ, capture_output=True, text=True, check=False, timeout=30
     )
@@ -71,19 +71,19 @@ def refusal(stack):
         ("LOG_LEVEL", "loud"),
     ],
 )
-def test_a_bad_setting_stops_the_start_with_one_sentence(name, value, own):
+def test_invalid_setting_stops_start_with_one_sentence(name, value, own):
     own.environ[name] = value
     assert f": {name} is {value!r}: it must be " in refusal(own)
 
 
-def test_a_port_that_is_taken_stops_the_start_with_one_sentence(own):
+def test_port_in_use_stops_start_with_one_sentence(own):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         own.environ["HTTP_PORT"] = port
         assert f"HTTP_PORT is {port}: Address already in use" in refusal(own)
 
 
-def test_it_listens_on_loopback_only(own):
+def test_site_listens_on_loopback_only(own):
     own.up()
     try:
         listening = subprocess.run(

@@ -3,13 +3,25 @@
 import json
 import time
 
+import httpx
 import pytest
 
 from tests.drills.load import load
 from tests.stack.compose import ComposeStack
 from tests.stack.conftest import require, running
-from tests.stack.waiting import until
+from tests.stack.waiting import ROOT, until
 
+# Added to the app: a handler that counts its executions and ends its worker.
+DIE = """
+normal = application
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/die":
+        environ["wsgi.errors"].write(f"dying of {environ['HTTP_X_REQUEST_ID']}\\n")
+        environ["wsgi.errors"].flush()
+        os._exit(1)
+    return normal(environ, start_response)
+"""
 # What a machine that is lost looks like from another one: connections to it are neither taken nor refused.
 SILENT = """
 import socket, time
@@ -20,9 +32,11 @@ time.sleep(3600)
 
 
 @pytest.fixture(scope="module")
-def replicas():
+def replicas(tmp_path_factory):
     """Return a stack of one replica that answers, and as many as one likes that do not."""
     require("docker", "gunicorn")
+    module = tmp_path_factory.mktemp("replicas") / "wsgi.py"
+    module.write_text(f"import os\n{(ROOT / 'app' / 'wsgi.py').read_text()}{DIE}")
     silent = {
         "image": "${COMPOSE_PROJECT_NAME}-app:dev-gunicorn",
         "pull_policy": "never",
@@ -33,7 +47,7 @@ def replicas():
         "stop_signal": "SIGKILL",
     }
     services = {
-        "app": {"environment": {"LISTEN": "0.0.0.0:8000"}},
+        "app": {"environment": {"LISTEN": "0.0.0.0:8000"}, "volumes": [f"{module}:/srv/app/wsgi.py:ro"]},
         "nginx": {"environment": {"NGINX_UPSTREAM": "replicas"}, "networks": ["edge", "internal"]},
         "silent": silent,
     }
@@ -60,3 +74,15 @@ def test_a_replica_ends_only_when_nobody_sends_it_anything_more(replicas):
         time.sleep(8)
     assert clients.outcomes() == {}
     until(lambda: replicas.inspect("app")["RestartCount"] > before, "it has ended, and was started again")
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 500_000], ids=["closed", "reset"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"])
+def test_a_request_that_a_replica_has_is_not_sent_to_another(method, body, replicas):
+    replicas.compose("up", "--detach", "--no-recreate", "--wait", "--scale", "app=2", "app")
+    answer = httpx.request(method, f"{replicas.url}/die", content=body, timeout=30)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    line = f"dying of {answer.headers['X-Request-ID']}"
+    until(lambda: line in replicas.logs("app"), "the line has reached the log")
+    time.sleep(1)
+    assert replicas.logs("app").count(line) == 1

@@ -1,4 +1,4 @@
-"""The servers as deploy/server/launch.py starts them, without nginx; test_conformance.py asks them what they answer."""
+"""The servers as the launcher starts them, without nginx. Their responses are in test_conformance.py."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ BIN = f"{sys.prefix}/bin"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_server_that_is_told_to_end_while_it_imports_the_app_ends(backend, tmp_path):
+def test_sigterm_during_import_stops_server(backend, tmp_path):
     require("processes", backend)
     for folder in ("app", "deploy"):
         shutil.copytree(ROOT / folder, tmp_path / folder)

@@ -1,4 +1,4 @@
-"""The site over HTTP, through nginx: the same from either backend."""
+"""The site over HTTP through nginx: both backends return the same responses."""
 
 import json
 import re
@@ -9,7 +9,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"}
 
 
 @pytest.mark.parametrize(("path", "text"), [("/", "It serves."), ("/about", "Where to begin")])
-def test_a_page_tells_who_answered(path, text, http, stack):
+def test_page_footer_shows_backend_worker_and_release(path, text, http, stack):
     response = http.get(path, headers=HTML)
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert text in response.text
@@ -18,7 +18,7 @@ def test_a_page_tells_who_answered(path, text, http, stack):
     assert response.headers["X-Request-ID"] in foot
 
 
-def test_a_page_that_has_not_changed_is_not_sent_again(http):
+def test_unchanged_page_gets_304(http):
     first = http.get("/hello/Zoë%20B", headers=HTML)
     assert "Hello, Zoë B!" in first.text
     again = http.get("/hello/Zoë%20B", headers=HTML | {"If-None-Match": first.headers["ETag"]})
@@ -26,13 +26,13 @@ def test_a_page_that_has_not_changed_is_not_sent_again(http):
 
 
 @pytest.mark.parametrize("value", [{"a": [1, None, True]}, "Zoë", [], 1.5, None])
-def test_echo_answers_with_the_same_json(value, http):
+def test_echo_returns_same_json(value, http):
     response = http.post("/echo", content=json.dumps(value), headers={"Content-Type": "application/json"})
     assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
     assert response.json() == value
 
 
-def test_a_chunked_upload_arrives_whole(http):
+def test_chunked_upload_is_complete(http):
     text = json.dumps({"text": "x" * 100_000}).encode()
     response = http.post(
         "/echo",
@@ -51,34 +51,35 @@ def test_a_chunked_upload_arrives_whole(http):
         (b"1" * 1_048_577, "application/json", 413),
     ],
 )
-def test_echo_refuses_with_a_reason(content, content_type, status, http):
+def test_echo_rejects_invalid_body(content, content_type, status, http):
     assert http.post("/echo", content=content, headers={"Content-Type": content_type}).status_code == status
 
 
-def test_a_body_as_large_as_the_limit_is_taken(http):
+def test_body_at_size_limit_is_accepted(http):
     text = json.dumps("x" * (1_048_576 - 2))
     assert http.post("/echo", content=text, headers={"Content-Type": "application/json"}).json() == json.loads(text)
 
 
-def test_stream_arrives_chunk_by_chunk(http):
+def test_stream_arrives_in_chunks(http):
     with http.stream("GET", "/stream") as response:
         chunks = list(response.iter_raw())
     assert b"".join(chunks).decode().splitlines() == [f"chunk {number} of 7" for number in range(1, 8)]
     assert len(chunks) == 7
 
 
-def test_health_readiness_and_version(http, stack):
+def test_healthz_readyz_and_version(http, stack):
     assert http.get("/healthz").json() == {"status": "ok"}
     assert http.get("/readyz").json() == {"status": "ok", "checks": {}}
     version = http.get("/version").json()
-    assert (version["backend"], version["release"]) == (stack.backend, "dev")
+    assert (version["backend"], version["release"], version["threads"]) == (stack.backend, "dev", 4)
+    assert version["workers"] >= 2
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [("GET", "/nope", 404), ("GET", "/about/", 404), ("PUT", "/about", 405), ("GET", "/echo", 405)],
 )
-def test_an_error_is_answered_as_the_client_asks(method, path, status, http):
+def test_error_format_follows_accept_header(method, path, status, http):
     page = http.request(method, path, headers=HTML)
     problem = http.request(method, path, headers={"Accept": "application/json"})
     assert (page.status_code, page.headers["Content-Type"]) == (status, "text/html; charset=utf-8")
@@ -88,12 +89,12 @@ def test_an_error_is_answered_as_the_client_asks(method, path, status, http):
 
 
 @pytest.mark.parametrize(("path", "allow"), [("/about", "GET, HEAD, OPTIONS"), ("/echo", "OPTIONS, POST")])
-def test_a_wrong_method_and_options_name_the_right_ones(path, allow, http):
+def test_405_and_options_list_methods(path, allow, http):
     assert http.delete(path).headers["Allow"] == allow
     assert (http.options(path).status_code, http.options(path).headers["Allow"]) == (204, allow)
 
 
-def test_head_has_the_headers_of_get_and_no_body(http):
+def test_head_has_headers_of_get_without_body(http):
     get, head = http.get("/healthz"), http.head("/healthz")
     varying = {"date", "x-request-id"}
     assert {k: v for k, v in head.headers.items() if k not in varying} == {
@@ -115,7 +116,7 @@ def test_head_has_the_headers_of_get_and_no_body(http):
         ("GET", "/stream"),
     ],
 )
-def test_every_answer_has_one_request_id_of_its_own(method, path, http):
+def test_each_response_has_one_unique_request_id(method, path, http):
     ids = [
         http.request(method, path, headers={"X-Request-ID": "the-clients"}).headers.get_list("X-Request-ID")
         for _ in range(2)
@@ -125,6 +126,6 @@ def test_every_answer_has_one_request_id_of_its_own(method, path, http):
     assert all(re.fullmatch("[0-9a-f]{32}", found[0]) for found in ids)
 
 
-def test_a_long_header_and_a_long_path_reach_the_app(http):
+def test_long_header_and_path_reach_app(http):
     assert http.get("/healthz", headers={"Cookie": "x" * 8000}).status_code == 200
     assert "y" * 8000 in http.get("/hello/" + "y" * 8000, headers=HTML).text

@@ -6,7 +6,9 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -15,11 +17,8 @@ from tests.stack.edge import edge
 from tests.stack.test_hidden_files import in_static
 from tests.stack.waiting import until
 
-pytestmark = pytest.mark.backend("gunicorn")
-
 CLIENTS = 2500
-# What each does, where to, and what is in the log of one that was dropped. A header may take ten seconds in all; of a
-# body, and of the answer, each piece may.
+# The options of slowhttptest, the path, and what is in the log of a client that was dropped.
 MODES = {
     "slow headers": (["-H", "-i", "3"], "/environ/", r'"status":408'),
     "slow bodies": (["-B", "-i", "12", "-s", "8192"], "/environ/", r'"status":408'),
@@ -64,6 +63,7 @@ def attack(probe, mode):
             test.wait(10)
 
 
+@pytest.mark.backend("gunicorn")
 def test_slow_clients_are_dropped_and_all_others_are_served(probe):
     if not shutil.which("slowhttptest"):
         pytest.skip("slowhttptest is not installed")
@@ -77,8 +77,9 @@ def test_slow_clients_are_dropped_and_all_others_are_served(probe):
 
 
 @pytest.mark.kind("docker")
+@pytest.mark.backend("gunicorn")
 def test_uploads_that_stall_take_no_more_memory_than_there_is(probe):
-    head = b"POST /environ/ HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n"
+    head = b"POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n"
     with edge(probe) as slow, others(slow.direct), contextlib.ExitStack() as held:
         host, _, port = slow.direct.removeprefix("http://").partition(":")
         for _ in range(300):  # of a megabyte each: more than nginx's container may take
@@ -86,3 +87,66 @@ def test_uploads_that_stall_take_no_more_memory_than_there_is(probe):
             with contextlib.suppress(ConnectionError):
                 client.sendall(head + b"x" * 1_048_000)
         assert httpx.get(f"{slow.direct}/environ/").status_code == 200
+
+
+MB = 16  # blocks of /download: 1 MiB
+
+
+def length_at(url, rate, seconds=60):
+    """Return how many bytes a client receives that reads so many bytes a second, until the end or the time is over."""
+    received, begun = 0, time.monotonic()
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as client:
+        client.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % address.path.encode())
+        with client.makefile("rb", 0) as head:
+            while head.readline().strip():
+                pass
+        while (passed := time.monotonic() - begun) < seconds:
+            if received > passed * rate:
+                time.sleep(0.05)
+            elif some := client.recv(min(65_536, int(rate / 10))):
+                received += len(some)
+            else:
+                break
+    return received
+
+
+def direct(stack):
+    """Return the address of the stack's nginx, without Docker's proxy, which reads ahead of its client."""
+    if stack.kind == "processes":
+        return stack.url
+    [network] = stack.inspect("nginx")["NetworkSettings"]["Networks"].values()
+    return f"http://{network['IPAddress']}:8080"
+
+
+def test_a_download_larger_than_nginx_may_store_is_not_cut(probe):
+    with ThreadPoolExecutor(2) as pool:
+        lengths = pool.map(lambda _: length_at(f"{direct(probe)}/download/{200 * MB}", 30_000_000), range(2))
+        assert [*lengths] == [200 * 2**20] * 2
+
+
+def test_slow_readers_hold_no_thread_of_the_app(probe):
+    with contextlib.ExitStack() as readers:
+        responses = [
+            readers.enter_context(httpx.stream("GET", f"{direct(probe)}/download/{50 * MB}", timeout=60))
+            for _ in range(8)  # the app has four threads
+        ]
+        assert httpx.get(f"{probe.url}/environ/", timeout=15).status_code == 200
+        assert [sum(map(len, each.iter_raw())) for each in responses] == [50 * 2**20] * 8
+
+
+@pytest.mark.backend("gunicorn")
+def test_a_client_that_reads_10_kb_a_second_is_not_dropped(probe):
+    assert length_at(f"{direct(probe)}/download/{100 * MB}", 10_000, seconds=30) > 290_000
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_a_page_that_a_handler_streams_arrives_chunk_by_chunk(encoding, probe):
+    with httpx.stream("GET", f"{probe.url}/page", headers={"Accept-Encoding": encoding}, timeout=15) as response:
+        assert response.headers.get("Content-Encoding", "identity") == encoding
+        pieces = response.iter_bytes()
+        first = ""
+        while "first half" not in first:
+            first += next(pieces).decode()
+        assert httpx.get(f"{probe.url}/end").json() == "ended"
+        assert b"".join(pieces).decode().endswith("<p>second half</p>")

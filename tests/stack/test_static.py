@@ -1,10 +1,12 @@
 """The static files over HTTP: their names, types, compression, caching, and what is served at the root."""
 
 import re
+import subprocess
 from base64 import b64encode
 from datetime import UTC, datetime
 from hashlib import sha384
 
+import httpx
 import pytest
 
 HTML = {"Accept": "text/html"}
@@ -110,3 +112,41 @@ def test_security_txt_has_not_expired(http):
     text = http.get("/.well-known/security.txt").text
     assert "\nContact: " in text
     assert datetime.fromisoformat(re.search(r"Expires: (.+)", text)[1]) > datetime.now(UTC)
+
+
+@pytest.fixture(scope="module")
+def private(probe):
+    """Return the stack with files for X-Accel-Redirect."""
+    script = "mkdir -p private && seq 100000 >private/numbers.csv && ln -sf ../conf/nginx.conf private/link"
+    if probe.kind == "docker":
+        assert probe.execute("nginx", "sh", "-ec", script).returncode == 0
+    else:
+        subprocess.run(["sh", "-ec", script], cwd=probe.run_dir, check=True)
+    return probe
+
+
+def test_a_handler_can_have_nginx_send_a_file(private):
+    whole = httpx.get(f"{private.url}/file/numbers.csv", params={"Content-Disposition": "attachment", "Vary": "Cookie"})
+    assert whole.text == "".join(f"{number}\n" for number in range(1, 100_001))
+    assert (whole.headers["Content-Type"], whole.headers["Content-Disposition"]) == ("text/csv", "attachment")
+    part = httpx.get(f"{private.url}/file/numbers.csv", headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.text) == (206, "1\n2\n")
+    assert "X-Accel-Redirect" not in whole.headers
+    head = httpx.head(f"{private.url}/file/numbers.csv")
+    assert (head.headers["Content-Length"], head.content) == (str(len(whole.content)), b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/private/numbers.csv", 404),
+        ("/private/", 404),
+        ("/file/none.csv", 404),
+        ("/file/link", 403),
+        ("/file/%252e%252e%252fconf%252fnginx.conf", 404),
+    ],
+)
+def test_only_a_handler_can_name_a_private_file_and_no_other(path, status, private):
+    response = httpx.get(private.url + path)
+    assert response.status_code == status
+    assert "worker_processes" not in response.text

@@ -5,6 +5,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import product
@@ -25,6 +26,12 @@ from tests.stack.waiting import ROOT, free_port, until
 
 DOMAIN = "site.example"
 YEARS_2 = "max-age=63072000"
+PROBE_ROUTES = """
+from app import probe
+
+paths = ["/cookies/{count}/{size}", "/page", "/end", "/die", "/download/{blocks}"]
+application = chain(MIDDLEWARES, router(ROUTES | {"/environ/*": show} | {path: probe.TABLE[path] for path in paths}))
+"""
 
 
 @pytest.fixture(
@@ -43,10 +50,13 @@ def site(request, tmp_path_factory):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, root / name)
     with (root / "app" / "wsgi.py").open("a") as table:
-        table.write(MORE_ROUTES)
+        table.write(MORE_ROUTES + PROBE_ROUTES)
+    shutil.copy(ROOT / "tests" / "stack" / "probe.py", root / "app" / "probe.py")
     https_port = free_port()
     files = ("docker-compose.yml", "deploy/tls/tls.yml")
-    stack = ComposeStack(request.param, "-tls", files=files, root=root, HTTPS_PORT=str(https_port))
+    # One worker, for /page and /end to meet.
+    settings = {"HTTPS_PORT": str(https_port), "WEB_CONCURRENCY": "1"}
+    stack = ComposeStack(request.param, "-tls", files=files, root=root, **settings)
     authority = Authority(tmp_path_factory.mktemp("authority"), int(stack.url.rpartition(":")[2]))
     found = SimpleNamespace(stack=stack, port=https_port, root=root, authority=authority, plain=stack.url)
     try:
@@ -196,6 +206,56 @@ def test_response_arrives_though_the_body_is_unread(target, status, http2, site)
             for _ in range(10):
                 response = http.post(target, content=bytes(size), extensions={"sni_hostname": DOMAIN})
                 assert (response.status_code, size) == (status, size)
+
+
+@pytest.mark.parametrize("http2", [True, False])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("count", "size"), [(1, 4000), (4, 1000), (1, 8000), (4, 8100)])
+def test_a_response_header_may_be_as_large_as_a_request_header(count, size, method, http2, site):
+    with client(site, http2=http2) as http:
+        response = http.request(method, f"/cookies/{count}/{size}", extensions={"sni_hostname": DOMAIN})
+    assert response.status_code == 200
+    assert [len(f"Set-Cookie: {value}\r\n") for value in response.headers.get_list("Set-Cookie")] == [size] * count
+
+
+@pytest.mark.parametrize("http2", [True, False])
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_a_page_that_a_handler_streams_arrives_chunk_by_chunk(encoding, http2, site):
+    options = {"headers": {"Accept-Encoding": encoding}, "extensions": {"sni_hostname": DOMAIN}}
+    with client(site, http2=http2, timeout=15) as http, http.stream("GET", "/page", **options) as response:
+        assert response.headers.get("Content-Encoding", "identity") == encoding
+        pieces = response.iter_bytes()
+        first = ""
+        while "first half" not in first:
+            first += next(pieces).decode()
+        assert get(http, "/end").json() == "ended"
+        assert b"".join(pieces).decode().endswith("<p>second half</p>")
+
+
+@pytest.mark.parametrize("http2", [True, False])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_nginx_does_not_repeat_a_request_that_ends_its_worker(method, http2, site):
+    with client(site, http2=http2) as http:
+        options = {"content": b"x" * 500_000, "extensions": {"sni_hostname": DOMAIN}}
+        response = http.request(method, "/die", **options)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    line = f"dying of {response.headers['X-Request-ID']}"
+    until(lambda: line in site.stack.logs("app"), "the line has reached the log")
+    until(lambda: answers(site), "another worker is there")
+    assert site.stack.logs("app").count(line) == 1
+
+
+@pytest.mark.parametrize("http2", [True, False])
+def test_a_download_larger_than_nginx_may_store_is_not_cut(http2, site):
+    with client(site, http2=http2, timeout=30) as http:
+        options = {"extensions": {"sni_hostname": DOMAIN}}
+        with http.stream("GET", "/download/1200", **options) as response:
+            received = 0
+            for number, piece in enumerate(response.iter_raw()):
+                received += len(piece)
+                if number < 20:
+                    time.sleep(0.1)
+    assert received == 1200 * 65_536
 
 
 @pytest.mark.parametrize("path", ["/.env", "/static/nope"])

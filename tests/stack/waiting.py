@@ -1,4 +1,4 @@
-"""What the stacks of both kinds share: where the project is, a free port, waiting for something to come true."""
+"""Helpers for both kinds of stack: the project's folder, free ports, waiting."""
 
 import random
 import socket
@@ -11,16 +11,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nothing listens on, and that no client is given before it is used."""
+    """Return a free loopback port outside the range from which the kernel assigns client ports."""
     while True:
-        port = random.SystemRandom().randrange(10_000, 32_768)  # Linux gives clients those above, macOS from 49,152 on
+        port = random.SystemRandom().randrange(10_000, 32_768)  # client ports begin at 32,768 on Linux
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Wait until `holds()`; fail the test where it does not within the time."""
+    """Wait until `holds()` returns true; fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        assert time.monotonic() < deadline, f"timed out after {seconds:g} s: {what}"
         time.sleep(0.05)

@@ -27,7 +27,6 @@ services = compose["services"]
 gunicorn = runpy.run_path(str(ROOT / "deploy" / "server" / "gunicorn.conf.py"))
 uwsgi = ini("server/uwsgi.ini")["uwsgi"]
 supervisor = ini("local/supervisord.conf")
-readme = (ROOT / "README.md").read_text()
 example = (ROOT / ".env.example").read_text()
 
 

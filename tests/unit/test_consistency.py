@@ -19,11 +19,11 @@ from tests.unit.configuration import (
     dockerfile,
     example,
     gunicorn,
-    readme,
     services,
     supervisor,
     uwsgi,
 )
+from tests.unit.documentation import table
 
 OVERLAYS = ("tls/tls.yml", "swarm/stack.yml", "swarm/stack-assets.yml")
 
@@ -56,10 +56,12 @@ def test_the_socket_is_where_nginx_looks_for_it():
     assert f"run:{folder}" in services["app"]["volumes"]
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
     socket = (ROOT / "nginx" / "socket.conf").read_text()
-    assert re.findall(r"^ +server (.+);", socket, re.MULTILINE) == ["unix:run/live.sock max_fails=0"] * 2
+    assert re.findall(r"^ +server (.+);", socket, re.MULTILINE) == ["unix:run/live.sock"]
     assert f"run:{prefix}/run:ro" in services["nginx"]["volumes"]
     assert f"assets:{prefix}/static:ro" in services["nginx"]["volumes"]
     assert any(mount.startswith(f"{prefix}:") for mount in services["nginx"]["tmpfs"])
+    assert f"buffers:{prefix}/buffers" in services["nginx"]["volumes"]
+    assert f" {prefix}/buffers\n" in dockerfile
     assert f"WORKDIR {prefix}\n" in dockerfile
 
 
@@ -83,13 +85,14 @@ def test_the_port_inside_is_the_same_in_image_compose_and_load_test():
     port = re.search(r"\$\{NGINX_LISTEN:-(\d+)\}", control)[1]
     assert services["nginx"]["ports"] == ["${HTTP_BIND:-127.0.0.1}:${HTTP_PORT:-8080}:" + port]
     assert f"http://127.0.0.1:{port}/nginx-health\n" in control
-    assert f"LOCUST_HOST=http://nginx:{port}\n" in dockerfile
+    tls_port = re.search(r"listen (\d+) ssl", control)[1]
+    assert f'LOCUST_SITE="https://nginx:{tls_port} http://nginx:{port}"\n' in dockerfile
 
 
 def test_a_run_in_a_container_is_of_the_scenarios_that_stand_here():
     assert "WORKDIR /srv\n" in dockerfile
     assert "\nCOPY loadtest loadtest\n" in dockerfile
-    for name in ("locust", "locust-web", "locust-worker"):
+    for name in ("locust", "locust-web"):
         assert services[name]["volumes"][0] == "./loadtest:/srv/loadtest:ro"
     assert services["locust"]["volumes"][1:] == ["./loadtest/report:/srv/loadtest/report"]
 
@@ -126,16 +129,24 @@ def test_the_error_page_of_nginx_looks_as_the_pages_of_the_app():
         assert declaration in (ROOT / "app/static/style.css").read_text()
 
 
-def test_every_setting_stands_in_the_example_and_in_the_readme_with_its_default():
+def test_every_setting_is_in_the_example_with_its_default():
     compose_defaults, example_defaults = defaults_in_compose(), defaults_in_example()
     assert example_defaults.keys() == compose_defaults.keys()
-    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.+?) \|", readme, re.MULTILINE))
-    assert table.keys() == example_defaults.keys()
     for name, default in compose_defaults.items():
         if default:
             assert example_defaults[name] == default
-        # Empty in .env.example: the README says in words what that means.
-        assert table[name] == f"`{example_defaults[name]}`" if example_defaults[name] else "`" not in table[name]
+
+
+def test_every_setting_is_documented_with_its_default():
+    documented = {name.strip("`"): default for name, default in table("settings").items()}
+    example_defaults = defaults_in_example()
+    # A fork need not document its application's own settings there.
+    assert (
+        example_defaults.keys() - services["app"]["environment"].keys() <= documented.keys() <= example_defaults.keys()
+    )
+    for name, default in documented.items():
+        # Empty in .env.example: the page says in words what that means.
+        assert default == f"`{example_defaults[name]}`" if example_defaults[name] else "`" not in default
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,30 @@
-"""Each limit is what the README says it is, in nginx, in both servers and in docker-compose.yml."""
+"""Each limit is what docs/settings.md says it is, in nginx, in both servers and in docker-compose.yml."""
 
 import re
 
 import pytest
 
 from app.settings import Settings
-from deploy.server import live
-from tests.unit.configuration import control, directive, gunicorn, nginx, number, readme, services, uwsgi
+from deploy.server import live, response_check
+from tests.unit.configuration import control, directive, gunicorn, nginx, number, services, uwsgi
+from tests.unit.documentation import table
 
-table = readme.partition("| Limit |")[2].partition("\n\n")[0]
-documented = dict(re.findall(r"^\| ([^|`]+) \| ([^|]+) \|", table, re.MULTILINE))
-
-
-def tmpfs_size():
-    [size] = re.findall(r"size=(\w+)", services["nginx"]["tmpfs"][0])
-    return size
+documented = table("limits")
 
 
 BUFFERS, BUFFER = (number(text) for text in directive("large_client_header_buffers").split())
-# What the README calls it, and what each program has that is to be the same.
+# What docs/settings.md calls it, and what each program has that is to be the same.
 SAME = {
-    "the request line": [BUFFER],
-    "one header field": [BUFFER],
-    "all header fields": [BUFFERS * BUFFER],
-    "the time for the whole header": [directive("client_header_timeout")],
-    "between two pieces of the body": [directive("client_body_timeout")],
-    "between two pieces of the answer that the client takes": [directive("send_timeout")],
-    "until the app answers, and between two pieces of what it answers": [
+    "request line": [BUFFER],
+    "one request header field": [BUFFER],
+    "all request header fields": [BUFFERS * BUFFER],
+    "one response header field": [response_check.FIELD_SIZE],
+    "all response header fields": [response_check.HEADERS_SIZE],
+    "part of a response that waits on disk for its client": [directive("proxy_max_temp_file_size")],
+    "time to receive all header fields": [directive("client_header_timeout")],
+    "time between two parts of the body": [directive("client_body_timeout")],
+    "time in which the client reads nothing": [directive("send_timeout")],
+    "time until the app answers, and between two parts of its response": [
         directive("proxy_read_timeout"),
         directive("proxy_send_timeout"),
         gunicorn["timeout"],
@@ -35,24 +33,27 @@ SAME = {
         live.ANSWER_SECONDS,
     ],
     "requests that wait for a thread of the app": [gunicorn["backlog"], uwsgi["listen"]],
-    "an idle connection of a client": [directive("keepalive_timeout")],
-    "requests on one connection": [directive("keepalive_requests")],
-    "connections at a time, those to the app included": [directive("worker_connections")],
-    "bodies and answers on their way, in nginx's container": [tmpfs_size()],
+    "idle connection of a client": [directive("keepalive_timeout")],
+    "requests per connection": [directive("keepalive_requests")],
+    "connections per nginx worker, those to the app included": [directive("worker_connections")],
 }
 
 
 @pytest.mark.parametrize("limit", SAME)
-def test_a_limit_is_everywhere_what_the_readme_says(limit):
+def test_limit_is_the_documented_one_everywhere(limit):
     assert {number(value) for value in SAME[limit]} == {number(documented[limit])}
 
 
-def test_the_readme_has_every_limit():
-    assert documented.keys() == SAME.keys() | {"the body", "methods", "requests of one client", "---"}
+def test_nginx_takes_every_response_header_that_the_app_may_send():
+    assert number(directive("proxy_buffer_size")) >= response_check.HEADERS_SIZE + 2048
+
+
+def test_every_limit_is_documented():
+    assert documented.keys() == SAME.keys() | {"request body", "methods", "requests of one client"}
 
 
 def test_the_largest_body_is_one_setting_with_one_default():
-    assert documented["the body"] == "`MAX_BODY_BYTES`, 1 MiB"
+    assert documented["request body"] == "`MAX_BODY_BYTES`, 1 MiB"
     default = re.findall(r"\$\{MAX_BODY_BYTES:-(\d+)\}", control)
     assert default == [str(Settings().max_body_bytes)] == [str(number("1 MiB"))]
     assert 'echo "client_max_body_size $max_body_bytes;"' in control
@@ -84,7 +85,3 @@ def test_who_waits_for_a_request_waits_longer_than_it_may_take():
 
 def test_a_connection_to_the_app_and_one_to_the_client_have_files_enough():
     assert number(directive("worker_rlimit_nofile")) >= 2 * number(directive("worker_connections"))
-
-
-def test_the_bodies_on_their_way_leave_nginx_memory_of_its_own():
-    assert number(tmpfs_size()) <= number(services["nginx"]["mem_limit"]) / 2

@@ -1,13 +1,28 @@
-"""The structure that DESIGN rests on: imports in app/ run one way, and one module reads the environment."""
+"""The structure of the tree: the direction of imports, no environment read at import, and what can be removed."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-APP = Path(__file__).parents[2] / "app"
+ROOT = Path(__file__).parents[2]
 
-# Each may import from those after it, and from nothing before it or beside it.
+# A package may import from itself and from these.
+MAY_IMPORT = {
+    "app": [],
+    "deploy.docker": [],
+    "deploy.tls": [],
+    "deploy.release": ["deploy.docker"],
+    "deploy.server": ["app"],
+    "deploy.local": ["deploy.server", "app"],
+    "deploy.doctor": ["deploy.release", "deploy.docker", "deploy.server", "app"],
+    "deploy.swarm": ["deploy.release", "deploy.docker", "deploy.server", "app"],
+    "loadtest": ["deploy.server.sizing"],
+    "recipes": ["app"],
+}
+# A module of app/ may import only from the lines below its own. So handlers and middleware never import each other.
 LAYERS = [
     ["__main__"],
     ["wsgi"],
@@ -20,31 +35,79 @@ LAYERS = [
     ["body", "deferred", "headers", "settings", "urls"],
     ["variables"],
 ]
-MODULES = sorted(path for path in APP.rglob("*.py") if path.name != "__init__.py")
+PROJECT = ("app.", "bench.", "deploy.", "loadtest.", "recipes.", "tests.")
+ENTRY_POINTS = {"deploy.server.wsgi", "deploy.local.dev"}  # a server imports them, and their settings are set by then
+# Imports its arguments, and prints the places in app/ and deploy/ that read the environment meanwhile.
+IMPORT = """
+import importlib, os, sys
+
+def reported(read):
+    def report(environ, *arguments):
+        frame = sys._getframe(1)
+        while frame and "importlib" not in frame.f_code.co_filename:
+            path = os.path.relpath(frame.f_code.co_filename)
+            if path.startswith(("app/", "deploy/")):
+                print(f"{module}: {path}, line {frame.f_lineno}")
+                break
+            frame = frame.f_back
+        return read(environ, *arguments)
+    return report
+
+for name in ("__getitem__", "__iter__"):
+    setattr(os._Environ, name, reported(getattr(os._Environ, name)))
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+"""
 
 
-def layer(name):
-    """Return the number of the layer that a module of app/ is in, by the first part of its dotted name."""
-    return next(number for number, names in enumerate(LAYERS) if name.split(".")[0] in names)
+def name(path):
+    """Return the dotted name of a module."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-def imports(path):
-    """Return the dotted names that the file imports."""
-    nodes = list(ast.walk(ast.parse(path.read_text())))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    return names + [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+def is_in(module, package):
+    return f"{module}.".startswith(f"{package}.")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(APP)))
-def test_imports_run_downward(path):
-    own = ".".join(path.relative_to(APP).with_suffix("").parts)
-    for name in imports(path):
-        package, _, module = name.partition(".")
-        assert package not in {"deploy", "loadtest", "tests"}
+MODULES = {
+    name(path): path
+    for folder in ("app", "deploy", "loadtest", "recipes")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if path.name not in ("__init__.py", "gunicorn.conf.py")
+}
+
+
+def imports(module):
+    """Yield the dotted names in the project that a module imports."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert not getattr(node, "level", 0), f"{module}, line {node.lineno}: write the whole name of the module"
+            package = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            yield from (f"{package}{each.name}" for each in node.names if f"{package}{each.name}".startswith(PROJECT))
+
+
+def layer(module):
+    """Return the number of the layer of a module in app/."""
+    return next(number for number, names in enumerate(LAYERS) if module.split(".")[1] in names)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downward(module):
+    [package] = [each for each in MAY_IMPORT if is_in(module, each)]
+    for imported in imports(module):
+        assert any(is_in(imported, each) for each in (package, *MAY_IMPORT[package])), f"{module} imports {imported}"
         if package == "app":
-            assert layer(module) > layer(own), f"{own} imports {module}"
+            assert layer(imported) > layer(module), f"{module} imports {imported}"
 
 
-def test_only_settings_reads_the_environment():
-    readers = [path.name for path in MODULES if "os.environ" in path.read_text() or "getenv" in path.read_text()]
-    assert readers == ["settings.py"]
+def test_only_settings_reads_the_environment_of_the_app():
+    texts = {module: path.read_text() for module, path in MODULES.items() if is_in(module, "app")}
+    assert [module for module, text in texts.items() if "os.environ" in text or "getenv" in text] == ["app.settings"]
+
+
+def test_no_module_reads_the_environment_at_import():
+    modules = [each for each in MODULES if each.startswith(("app.", "deploy.")) and each not in ENTRY_POINTS]
+    ended = subprocess.run(
+        [sys.executable, "-c", IMPORT, *modules], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ended.stdout, ended.returncode) == ("", 0), ended.stderr

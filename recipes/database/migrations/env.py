@@ -1,4 +1,4 @@
-"""Alembic's way to the database, which is the application's own."""
+"""Run Alembic on the application's own database engine."""
 
 from alembic import context
 
@@ -6,7 +6,7 @@ from recipes.database.models import Base
 from recipes.database.pool import engine
 
 with engine().connect() as connection:
-    # SQLite can alter little of a table: in batch mode Alembic copies the table there, and alters it elsewhere.
+    # SQLite supports few ALTER statements. In batch mode, Alembic copies the table on SQLite and alters it elsewhere.
     context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()

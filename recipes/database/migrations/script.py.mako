@@ -8,10 +8,10 @@ down_revision = ${repr(down_revision)}
 
 
 def upgrade() -> None:
-    """Go forward from the revision before."""
+    """Upgrade from the previous revision."""
     ${upgrades if upgrades else "pass"}
 
 
 def downgrade() -> None:
-    """Go back to it."""
+    """Downgrade to the previous revision."""
     ${downgrades if downgrades else "pass"}

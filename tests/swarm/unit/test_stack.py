@@ -20,7 +20,7 @@ many_machines = files[0]["services"] | files[1]["services"]
 publishing = many_machines["assets"].pop("command")
 
 # Keys with the same value in both files.
-SAME = {"cap_drop", "healthcheck", "logging", "read_only", "user"}
+SAME = {"cap_drop", "healthcheck", "logging", "read_only", "sysctls", "user"}
 # Keys that only one file has, or that other tests compare.
 OTHERWISE = {
     "build": "Swarm does not build",
@@ -79,8 +79,8 @@ def test_every_service_is_in_both_files():
 def test_static_files_are_published_by_the_image_of_the_app_for_nginx():
     for key in ("image", "secrets", "user"):
         assert many_machines["assets"][key] == many_machines["app"][key]
-    for key in ("secrets", "volumes"):
-        assert files[0][key] == files[1][key]
+    assert files[0]["secrets"] == files[1]["secrets"]
+    assert files[0]["volumes"].items() <= files[1]["volumes"].items()
     assert files[0]["networks"].items() <= files[1]["networks"].items()
 
 
@@ -97,7 +97,8 @@ def test_networks_are_the_same_and_the_internal_one_has_no_gateway():
     networks = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["networks"]
     for name in ("app", "nginx"):
         # On one machine nginx and the app share a socket instead of a network.
-        assert set(many_machines[name]["networks"]) == {"internal", *one_machine[name]["networks"]}
+        one = {*one_machine[name]["networks"]} - {"loadtest"}  # locust runs on one machine
+        assert set(many_machines[name]["networks"]) == {"internal", *one}
     for file in files:
         assert file["networks"].items() <= networks.items()
     assert files[1]["networks"].keys() == networks.keys()

@@ -1,4 +1,4 @@
-"""Every form that PEP 3333 lets an application have can be a handler, behind the whole chain."""
+"""Each form of WSGI callable that PEP 3333 allows works as a handler behind the default chain."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def generator(environ, start_response):
 
 
 class Iterated:
-    """A class as the application: each request makes an instance, which iterates."""
+    """A class as the application: each request creates an instance, which is the response body."""
 
     def __init__(self, environ, start_response):
         self.start_response = start_response
@@ -57,7 +57,7 @@ FORMS = [function, generator, Iterated, Called(), legacy, empty_first]
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("key", ["/x", "/{name}", "/x/*"])
-def test_a_handler_may_be_any_wsgi_callable(form, key):
+def test_handler_can_be_any_wsgi_callable(form, key):
     application = chain(MIDDLEWARES, router({key: form}))
     answer = call(application, "/x")
     assert (answer.status, answer.body, answer.headers["Content-Type"]) == (200, b"one two", "text/plain")
@@ -65,6 +65,6 @@ def test_a_handler_may_be_any_wsgi_callable(form, key):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_its_body_is_dropped_for_head(form):
+def test_head_drops_body_of_any_wsgi_callable(form):
     answer = call(chain(MIDDLEWARES, router({"/x": {"GET": form}})), "/x", "HEAD")
     assert (answer.status, answer.body) == (200, b"")

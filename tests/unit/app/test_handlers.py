@@ -1,8 +1,9 @@
-"""The whole application in process: every route, through the whole chain."""
+"""The application in process: each route through the default chain."""
 
 import json
 import os
 import socket
+import sys
 from html import escape
 
 import pytest
@@ -22,14 +23,14 @@ def test_hello_greets(name):
 
 
 @pytest.mark.parametrize(("path", "text"), PAGES.items())
-def test_a_page_says_what_it_is_and_who_answered(path, text):
+def test_page_shows_backend_release_and_request_id(path, text):
     answer = call(application, path, HTTP_X_REQUEST_ID="the-id")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     for part in (text, settings().backend, settings().release, "the-id", " ms</strong>"):
         assert part in answer.text
 
 
-def test_a_page_tells_its_worker_and_how_many_milliseconds_it_took(monkeypatch):
+def test_page_footer_shows_worker_instance_and_milliseconds(monkeypatch):
     monkeypatch.setattr("app.handlers.pages.perf_counter", iter([5.0, 6.5]).__next__)
     foot = call(application, "/").text.partition("<footer>")[2]
     for part in (f"worker <strong>{os.getpid()}<", f"<strong>{socket.gethostname()}<", "<strong>1500.00 ms<"):
@@ -41,7 +42,7 @@ def test_a_page_tells_its_worker_and_how_many_milliseconds_it_took(monkeypatch):
     [{}, [], None, True, 0, 1.5, "Zoë", "\ud800", {"a": [{"b": None}]}, 10**400],
     ids=lambda value: repr(value)[:20],
 )
-def test_echo_answers_with_the_same_json(value):
+def test_echo_returns_same_json(value):
     answer = call(application, "/echo", "POST", json.dumps(value).encode(), **JSON)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
     assert json.loads(answer.body) == value
@@ -52,7 +53,7 @@ def test_echo_answers_with_the_same_json(value):
     [b"", b"{", b"{'a': 1}", b"nul", b"\xff", b'{"a": NaN}', b"1e999", b"[" * 100_000],
     ids=lambda body: repr(body[:12]),
 )
-def test_echo_refuses_what_is_not_json_with_a_reason(body):
+def test_echo_of_invalid_json_gets_400_with_reason(body):
     answer = call(application, "/echo", "POST", body, **JSON)
     assert answer.status == 400
     detail = json.loads(answer.body)["detail"]
@@ -61,15 +62,15 @@ def test_echo_refuses_what_is_not_json_with_a_reason(body):
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])
-def test_echo_refuses_another_type(content_type):
+def test_echo_of_other_media_type_gets_415(content_type):
     assert call(application, "/echo", "POST", b"{}", CONTENT_TYPE=content_type).status == 415
 
 
-def test_echo_takes_parameters_of_the_type():
+def test_echo_accepts_media_type_parameters():
     assert call(application, "/echo", "POST", b"{}", CONTENT_TYPE="Application/JSON; charset=utf-8").status == 200
 
 
-def test_echo_takes_as_much_as_the_limit_and_no_more():
+def test_echo_accepts_body_up_to_the_limit():
     text = b'"' + b"x" * (settings().max_body_bytes - 2) + b'"'
     assert call(application, "/echo", "POST", text, **JSON).status == 200
     answer = call(application, "/echo", "POST", text + b" ", **JSON)
@@ -77,7 +78,7 @@ def test_echo_takes_as_much_as_the_limit_and_no_more():
     assert str(settings().max_body_bytes) in json.loads(answer.body)["detail"]
 
 
-def test_stream_comes_in_chunks(monkeypatch):
+def test_stream_sends_chunks(monkeypatch):
     waits = []
     monkeypatch.setattr("time.sleep", waits.append)
     answer = call(application, "/stream")
@@ -88,26 +89,36 @@ def test_stream_comes_in_chunks(monkeypatch):
     assert "Content-Length" not in answer.headers
 
 
-def test_health_and_readiness():
+def test_healthz_and_readyz_are_ok():
     assert json.loads(call(application, "/healthz").body) == {"status": "ok"}
     assert json.loads(call(application, "/readyz").body) == {"status": "ok", "checks": {}}
 
 
-def test_a_check_that_does_not_hold_makes_it_not_ready(monkeypatch):
-    monkeypatch.setitem(health.CHECKS, "database", lambda: False)
+@pytest.mark.parametrize("check", [lambda: False, lambda: 1 / 0, sys.exit])
+def test_failed_readiness_check_is_named_in_503(check, monkeypatch):
+    monkeypatch.setitem(health.CHECKS, "cache", lambda: True)
+    monkeypatch.setitem(health.CHECKS, "database", check)
     answer = call(application, "/readyz")
-    assert (answer.status, json.loads(answer.body)) == (503, {"status": "unavailable", "checks": {"database": False}})
+    assert answer.status == 503
+    assert json.loads(answer.body) == {"status": "unavailable", "checks": {"cache": True, "database": False}}
 
 
-def test_version_says_who_answers():
+def test_readiness_check_that_raises_is_logged_with_traceback(monkeypatch, caplog):
+    monkeypatch.setitem(health.CHECKS, "database", lambda: 1 / 0)
+    call(application, "/readyz")
+    assert caplog.messages == ["readiness check 'database' failed"]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_version_lists_release_backend_size_and_instance():
     answer = json.loads(call(application, "/version").body)
-    assert answer.keys() == {"release", "backend", "instance", "worker"}
+    assert answer.keys() == {"release", "backend", "workers", "threads", "instance", "worker"}
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/nope", 404), ("PUT", "/", 405), ("GET", "/echo", 405)]
 )
-def test_every_answer_has_a_request_id(method, path, status):
+def test_error_response_has_request_id(method, path, status):
     answer = call(application, path, method)
     assert answer.status == status
     assert answer.headers["X-Request-ID"] == json.loads(answer.body)["request_id"]

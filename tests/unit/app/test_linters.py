@@ -1,4 +1,4 @@
-"""What other people's checkers of WSGI say of the application: nothing."""
+"""Third-party WSGI linters find no fault in the application."""
 
 import io
 
@@ -9,7 +9,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.wsgi import application
 
-# Two things that werkzeug's linter has wrong: HEAD states the length that GET has (RFC 9110, 8.6), a 204 states none.
+# Two false alarms of Werkzeug's linter: a response to HEAD has the length of GET (RFC 9110, 8.6), a 204 has none.
 head = pytest.mark.filterwarnings("ignore:Content-Length and the number of bytes sent to the client do not match")
 no_content = pytest.mark.filterwarnings("ignore:204 responses must have an empty content length")
 
@@ -29,7 +29,7 @@ REQUESTS = [
 
 @pytest.mark.parametrize("linter", [LintMiddleware, paste_lint], ids=["werkzeug", "paste"])
 @pytest.mark.parametrize(("method", "path", "options"), REQUESTS)
-def test_a_linter_finds_nothing(linter, method, path, options):
+def test_linter_finds_no_fault(linter, method, path, options):
     environ = EnvironBuilder(path, method=method, **options).get_environ()
     environ["wsgi.errors"] = io.StringIO()
     body, status, _ = run_wsgi_app(linter(application), environ, buffered=True)

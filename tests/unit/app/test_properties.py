@@ -1,4 +1,4 @@
-"""Whatever a server may send, the router and the whole chain answer it, validly, and close what they opened, once."""
+"""Property tests: any request gets a valid response, and each response body is closed once."""
 
 import re
 
@@ -17,13 +17,13 @@ from tests.wsgi import call
 
 EVERY = [timing, log_environ, *MIDDLEWARES, transform("text/plain", reverse), conditional_get]
 
-latin = st.text(st.characters(max_codepoint=255))  # what a server may put into a variable (PEP 3333, Unicode Issues)
+latin = st.text(st.characters(max_codepoint=255))  # the characters of environ values (PEP 3333, Unicode Issues)
 segment = st.one_of(
     latin.filter(lambda text: "/" not in text), st.sampled_from(["", ".", "..", "hello", "echo", "*", "{name}"])
 )
 path = st.one_of(
     st.builds(lambda segments: "".join("/" + each for each in segments), st.lists(segment, max_size=5)),
-    # The stream is left out: it takes its time.
+    # Without the stream, which takes three seconds.
     st.sampled_from([key.format(name="x") for key in ROUTES if key != "/stream"]),
 )
 body = st.one_of(st.binary(max_size=50), st.sampled_from([b"{}", b"[1, null]", b'"\\ud800"', b"1e999", b"NaN"]))
@@ -48,7 +48,7 @@ environs = st.fixed_dictionaries(
 
 
 def valid(answer):
-    """Check what wsgiref's validator does not: that the headers can be sent, and that the length is right."""
+    """Return the response after checking that its header names and values can be sent."""
     for name, value in answer.headers.items():
         assert re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)
         assert re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", value)
@@ -56,9 +56,9 @@ def valid(answer):
     return answer
 
 
-@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")  # the validator knows no other than HTTP's own
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")  # the validator accepts only standard methods
 @given(environs, body)
-def test_the_application_answers_whatever_comes(environ, body):
+def test_any_request_gets_valid_response(environ, body):
     answer = valid(call(chain(MIDDLEWARES, router(ROUTES)), body=body, **environ))
     assert answer.status < 500
     length = answer.headers["Content-Length"]
@@ -67,7 +67,7 @@ def test_the_application_answers_whatever_comes(environ, body):
 
 
 class Body:
-    """A body that counts how often it is closed."""
+    """A body that counts calls of close() and can raise at one chunk."""
 
     def __init__(self, chunks, fails_at):
         self.chunks = chunks
@@ -77,7 +77,7 @@ class Body:
     def __iter__(self):
         for number, chunk in enumerate(self.chunks):
             if number == self.fails_at:
-                raise LookupError("of the body")
+                raise LookupError("in the body")
             yield chunk
 
     def close(self):
@@ -85,7 +85,7 @@ class Body:
 
 
 @given(st.lists(st.just(b"chunk"), max_size=4), st.integers(0, 5), st.booleans(), st.sampled_from(["GET", "HEAD"]))
-def test_a_body_is_closed_once_whatever_happens(chunks, fails_at, starts_late, method):
+def test_body_is_closed_once(chunks, fails_at, starts_late, method):
     made = Body(chunks, fails_at)
 
     def handler(environ, start_response):
@@ -118,7 +118,7 @@ keys = st.lists(
 
 
 def matches(key, path):
-    """Tell whether the route's key matches the path: the definition, told a second time and slowly."""
+    """Return whether the route's key matches the path: a second, slow implementation to compare with."""
     pattern = "".join(
         "/" + ("[^/]+" if part.startswith("{") else re.escape(part)) for part in key[1:].removesuffix("*").split("/")
     )
@@ -136,7 +136,7 @@ def named(key):
 
 
 @given(keys, st.lists(st.sampled_from(["a", "b", "c", "é", ""]), min_size=1, max_size=5))
-def test_a_table_is_refused_or_finds_the_one_route_that_matches(keys, parts):
+def test_table_is_rejected_or_finds_the_only_matching_route(keys, parts):
     path = "/" + "/".join(parts)
     matching = [key for key in keys if matches(key, path)]
     try:
@@ -148,7 +148,7 @@ def test_a_table_is_refused_or_finds_the_one_route_that_matches(keys, parts):
 
 
 @given(st.text(min_size=1).filter(lambda text: "/" not in text and text not in {".", ".."}))
-def test_a_url_is_ascii_and_holds_its_argument(name):
+def test_url_is_ascii(name):
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Responses: their headers, and the error in the form that the client asks for."""
+"""Responses: headers, and errors in the format that the client accepts."""
 
 import json
 from http import HTTPStatus
@@ -9,24 +9,24 @@ from app import response
 from tests.wsgi import call
 
 
-def test_html_says_its_type_and_length():
+def test_html_has_type_and_length():
     answer = call(lambda environ, start_response: response.html(start_response, "<p>Zoë</p>"))
     assert (answer.status, answer.text) == (200, "<p>Zoë</p>")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert answer.headers["Content-Length"] == str(len("<p>Zoë</p>".encode()))
 
 
-def test_html_may_have_another_status():
+def test_html_can_have_another_status():
     assert call(lambda _, start_response: response.html(start_response, "", HTTPStatus.CREATED)).status == 201
 
 
-def test_json_says_its_type_and_status():
+def test_json_has_type_and_status():
     answer = call(lambda environ, start_response: response.json(start_response, {"a": [1, None]}, HTTPStatus.CREATED))
     assert (answer.status, json.loads(answer.body)) == (201, {"a": [1, None]})
     assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_what_json_cannot_say_begins_no_response():
+def test_invalid_json_value_begins_no_response():
     begun = []
     with pytest.raises(ValueError, match="JSON compliant"):
         response.json(lambda *arguments: begun.append(arguments), float("nan"))
@@ -50,14 +50,14 @@ def not_found(environ, start_response):
         ("application/json;q=0.1, text/*", "text/html; charset=utf-8"),
     ],
 )
-def test_an_error_comes_as_the_client_asks(accept, content_type):
+def test_error_format_follows_accept_header(accept, content_type):
     answer = call(not_found, HTTP_ACCEPT=accept, HTTP_X_REQUEST_ID="the-id")
     assert (answer.status, answer.headers["Content-Type"]) == (404, content_type)
     assert "the-id" in answer.text
     assert (answer.headers["Vary"], answer.headers["X-Extra"]) == ("Accept", "kept")
 
 
-def test_an_error_in_json_is_problem_details():
+def test_json_error_is_problem_details():
     answer = call(not_found, HTTP_X_REQUEST_ID="the-id")
     assert json.loads(answer.body) == {
         "title": "Not Found",
@@ -67,7 +67,7 @@ def test_an_error_in_json_is_problem_details():
     }
 
 
-def test_an_error_page_escapes_its_detail():
+def test_error_page_escapes_detail():
     def application(environ, start_response):
         return response.error(environ, start_response, HTTPStatus.BAD_REQUEST, "<script>")
 

@@ -1,4 +1,4 @@
-"""Settings: their defaults, and refusals that name variable, value and what is allowed."""
+"""Settings: defaults, and errors that name the variable, the value and the allowed values."""
 
 import pytest
 
@@ -7,13 +7,15 @@ from app.variables import SettingError
 
 
 @pytest.mark.parametrize("environ", [{}, {"LOG_LEVEL": "", "MAX_BODY_BYTES": "", "BACKEND": "", "RELEASE": ""}])
-def test_what_is_unset_or_empty_has_its_default(environ):
+def test_unset_or_empty_setting_has_default(environ):
     assert read(environ) == Settings()
 
 
-def test_what_is_set_is_taken():
+def test_settings_are_read_from_environ():
     environ = {"LOG_LEVEL": "debug", "MAX_BODY_BYTES": "10", "BACKEND": "uwsgi", "RELEASE": "7"}
-    assert read(environ) == Settings(backend="uwsgi", release="7", log_level="debug", max_body_bytes=10)
+    environ |= {"SERVER_WORKERS": "3", "SERVER_THREADS": "5"}
+    expected = Settings(backend="uwsgi", release="7", workers=3, threads=5, log_level="debug", max_body_bytes=10)
+    assert read(environ) == expected
 
 
 @pytest.mark.parametrize(
@@ -27,12 +29,12 @@ def test_what_is_set_is_taken():
         ),
     ],
 )
-def test_what_is_not_allowed_is_refused_by_name_and_value(name, value, allowed):
+def test_invalid_setting_is_named_in_error(name, value, allowed):
     with pytest.raises(SettingError) as refusal:
         read({name: value})
     assert str(refusal.value).startswith(f"{name} is {value!r}: it must be {allowed}")
 
 
 @pytest.mark.parametrize("value", ["1", "1073741824"])
-def test_a_limit_itself_is_allowed(value):
+def test_smallest_and_largest_values_are_allowed(value):
     assert read({"MAX_BODY_BYTES": value}).max_body_bytes == int(value)

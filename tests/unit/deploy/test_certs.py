@@ -1,4 +1,4 @@
-"""The certificate for development: what it holds, who can read it, and what is refused."""
+"""The certificate for development: its contents, its permissions, and the names it refuses."""
 
 import os
 import ssl
@@ -20,7 +20,7 @@ def folder(tmp_path):
     return tmp_path / "certs"
 
 
-def test_the_certificate_is_for_the_names_and_a_year_and_its_authority_vouches_for_it(folder):
+def test_certificate_has_the_names_a_year_and_the_signature_of_its_authority(folder):
     certs.make(folder, ["localhost", "*.example.org", "::1"])
     certificate = x509.load_pem_x509_certificate((folder / "fullchain.pem").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -30,11 +30,11 @@ def test_the_certificate_is_for_the_names_and_a_year_and_its_authority_vouches_f
     assert isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
     authority = x509.load_pem_x509_certificate((folder / "authority.pem").read_bytes())
     certificate.verify_directly_issued_by(authority)
-    # Raises where the key is not the certificate's.
+    # Raises an error if the key does not belong to the certificate.
     ssl.create_default_context().load_cert_chain(folder / "fullchain.pem", folder / "privkey.pem")
 
 
-def test_nginx_can_read_the_files_whatever_the_umask(folder):
+def test_files_are_readable_by_nginx_whatever_the_umask(folder):
     before = os.umask(0o077)
     try:
         certs.make(folder, ["localhost"])
@@ -46,17 +46,17 @@ def test_nginx_can_read_the_files_whatever_the_umask(folder):
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_nothing_is_written_where_one_of_the_files_is_there(name, folder):
+def test_nothing_is_written_if_one_of_the_files_exists(name, folder):
     folder.mkdir()
     (folder / name).write_text("an ACME client's")
-    with pytest.raises(FileExistsError, match=r"remove certs/\*\.pem to make others"):
+    with pytest.raises(FileExistsError, match=r"remove certs/\*\.pem to create new files"):
         certs.make(folder, ["localhost"])
     assert [path.name for path in folder.iterdir()] == [name]
     assert (folder / name).read_text() == "an ACME client's"
 
 
 @pytest.mark.parametrize("name", ["no host", "-x", "a@example.org", "10.0.0.0/8", "http://x"])
-def test_a_name_that_no_site_can_have_is_refused_in_one_sentence(name, tmp_path):
+def test_bad_name_is_refused_in_one_sentence(name, tmp_path):
     ended = subprocess.run(
         [sys.executable, "-c", "from deploy.tls.certs import *; FOLDER = Path(sys.argv.pop()); main()", name, tmp_path],
         cwd=Path(certs.__file__).parents[2],

@@ -287,15 +287,14 @@ nginx proxy_read_timeout               <= gunicorn timeout                    bu
 nginx proxy_read_timeout               <= health check's limit                busy server
 health check's limit                   <  app healthcheck timeout             busy server
 nginx proxy_connect_timeout            <  nginx proxy_read_timeout            retry
-nginx proxy_connect_timeout            <  nginx proxy_next_upstream_timeout   retry
 nginx client_max_body_size             <= app MAX_BODY_BYTES                  app refuses
 nginx large_client_header_buffers      <= gunicorn limit_request_line         app refuses
 nginx large_client_header_buffers      <= gunicorn limit_request_field_size   app refuses
 largest request header, with additions <= uwsgi buffer-size                   app refuses
 gunicorn limit_request_fields          <  uwsgi max-vars                      app refuses
 app MAX_BODY_BYTES                     <= nginx client_max_body_size          nginx refuses
-nginx client_max_body_size             <  tmpfs of nginx                      500
-twice the tmpfs of nginx               <= nginx mem_limit                     kills nginx
+largest request header, with additions <= nginx proxy_buffer_size             503
+nginx send_timeout                     <  uwsgi socket-timeout                cuts a response
 twice nginx worker_connections         <= nginx worker_rlimit_nofile          file descriptors
 gunicorn backlog                       <= kernel somaxconn                    listen queue
 uwsgi listen                           <= kernel somaxconn                    listen queue
@@ -353,8 +352,9 @@ GUNICORN, UWSGI, NGINX, SITE = FILES
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 40s", "nginx worker_shutdown_timeout is 40, "),
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 1m30s", "nginx worker_shutdown_timeout is 90, "),
         (NGINX, "connections 4096", "connections 8192", "twice nginx worker_connections is 16,384, "),
-        (NGINX, "buffers 4 8k", "buffers 8 8K", "largest request header, with additions is 69,632, "),
-        (SITE, "connect_timeout 100ms", "connect_timeout 5s", "nginx proxy_connect_timeout is 5, "),
+        (SITE, "buffer_size 36k", "buffer_size 32k", "largest request header, with additions is 36,864, "),
+        (SITE, "connect_timeout 100ms", "connect_timeout 30s", "nginx proxy_connect_timeout is 30, "),
+        (NGINX, " send_timeout 20s", " send_timeout 30s", "nginx send_timeout is 30, "),
     ],
 )
 def test_change_of_a_configuration_file_is_checked(path, old, new, text, fork):
@@ -370,33 +370,6 @@ def test_unlimited_setting_of_gunicorn_is_consistent(name, fork):
     with (fork / GUNICORN).open("a") as file:
         file.write(f"\n{name} = 0\n")
     assert contradictions() == {}
-
-
-def test_body_larger_than_the_tmpfs_of_nginx_is_reported():
-    assert contradictions(MAX_BODY_BYTES=str(100 * 1024**2)) == {}
-    [(text, remedy)] = contradictions(MAX_BODY_BYTES=str(200 * 1024**2)).items()
-    assert text.endswith(
-        "tmpfs of nginx is 134,217,728: the largest allowed body does not fit, and its request gets 500"
-    )
-    assert remedy == "raise the size of /run/nginx in docker-compose.yml, or lower MAX_BODY_BYTES"
-
-
-@pytest.mark.parametrize(
-    ("tmpfs", "mem_limit", "is_ok"),
-    [
-        ("/run/nginx:mode=0755,size=256m", 512 * 1024**2, True),
-        ("/run/nginx:mode=0755,size=256m", 256 * 1024**2, False),
-        ("/run/nginx:size=1g", 0, True),
-        ("/run/nginx:mode=0755", 512 * 1024**2, False),
-        ("/run/nginx", 512 * 1024**2, False),
-        ("/tmp:size=999m", 256 * 1024**2, True),  # the bodies are on a disk
-    ],
-)
-def test_tmpfs_takes_at_most_half_of_nginx_memory(tmpfs, mem_limit, is_ok):
-    services = composed()
-    services["nginx"] |= {"tmpfs": [tmpfs], "mem_limit": str(mem_limit)}
-    found = [text for text, _ in consistency.contradictions(configuration.limits(services, 2, 4 * GIB))]
-    assert found == [] if is_ok else [text.partition(" is ")[0] for text in found] == ["twice the tmpfs of nginx"]
 
 
 # --- The workers ------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The launcher: the command line that it makes of the settings, and how it refuses to start."""
+"""The launcher: the command line for each setting, and the errors that stop it."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def option(line, name):
     return line[line.index(name) + 1]
 
 
-def test_a_setting_reaches_the_server(backend):
+def test_settings_reach_server(backend):
     line = launch.command({"BACKEND": backend, "WEB_CONCURRENCY": "3", "WEB_THREADS": "5", "LISTEN": "0.0.0.0:8000"})
     assert line[0] == backend
     assert option(line, {"gunicorn": "--workers", "uwsgi": "--processes"}[backend]) == "3"
@@ -31,7 +31,7 @@ def test_a_setting_reaches_the_server(backend):
     assert option(line, {"gunicorn": "--bind", "uwsgi": "--http-socket"}[backend]) == "0.0.0.0:8000"
 
 
-def test_nothing_set_is_gunicorn_on_a_socket_of_its_own(monkeypatch):
+def test_default_is_gunicorn_on_its_own_socket(monkeypatch):
     monkeypatch.setattr("deploy.server.live.container_id", lambda: "0123")
     line = launch.command({"WEB_CONCURRENCY": ""})
     assert line[0] == "gunicorn"
@@ -48,14 +48,14 @@ def test_nothing_set_is_gunicorn_on_a_socket_of_its_own(monkeypatch):
         *(("LISTEN", value, "unix:PATH") for value in ("8000", "unix:", "unix:" + "x" * 108, "localhost:http")),
     ],
 )
-def test_a_bad_setting_is_refused_by_name_and_value(name, value, allowed):
+def test_invalid_setting_is_named_in_error(name, value, allowed):
     with pytest.raises(SettingError) as refusal:
         launch.command({name: value})
     assert str(refusal.value).startswith(f"{name} is {value!r}: it must be {allowed}")
 
 
 def start(environ, folder=ROOT):
-    """Return the ended process of a launcher that must not come as far as a server."""
+    """Run a launcher that must fail before it starts a server, and return the finished process."""
     environ = {"PATH": "/nowhere", "PYTHONPATH": f"{folder}:{ROOT}", **environ}
     return subprocess.run(
         [sys.executable, "-m", "deploy.server.launch"],
@@ -69,7 +69,7 @@ def start(environ, folder=ROOT):
 
 
 @pytest.mark.parametrize("setting", ["WEB_CONCURRENCY=abc", "LOG_LEVEL=loud", "MAX_BODY_BYTES=1m"])
-def test_a_bad_setting_ends_the_launcher_with_one_sentence(setting, backend):
+def test_invalid_setting_stops_launcher_with_one_sentence(setting, backend):
     name, _, value = setting.partition("=")
     ended = start({name: value, "BACKEND": backend})
     assert ended.returncode == os.EX_CONFIG
@@ -80,7 +80,7 @@ def test_a_bad_setting_ends_the_launcher_with_one_sentence(setting, backend):
 @pytest.mark.parametrize(
     "fault", ["import nowhere", "raise SystemExit(0)", "1 / 0", "no_application = 1", "syntax error"]
 )
-def test_an_app_that_cannot_be_imported_says_why_once(fault, backend, tmp_path):
+def test_import_error_of_app_is_reported_once(fault, backend, tmp_path):
     (tmp_path / "app").mkdir()
     for module in ("__init__", "settings", "variables"):
         (tmp_path / "app" / f"{module}.py").write_text((ROOT / "app" / f"{module}.py").read_text())

@@ -1,4 +1,4 @@
-"""Publishing a release's static files beside those of the releases before, and forgetting the oldest."""
+"""Publishing a release's static files beside those of earlier releases, and removing the outdated ones."""
 
 import json
 import os
@@ -6,14 +6,14 @@ import os
 import pytest
 
 from app.assets import MANIFEST, Asset
-from deploy.server.publish_static import KEPT, publish, publish_ahead
+from deploy.server.publish_static import KEPT_SECONDS, publish, publish_ahead
 
 DAY = 86400
 
 
 @pytest.fixture
 def release(tmp_path):
-    """Return a function that makes a release's static files: each with its compressed twin, and a manifest."""
+    """Return a function that creates a release's static files, each also compressed, and a manifest."""
 
     def made(name, **files):
         folder = tmp_path / name
@@ -33,7 +33,7 @@ def names(folder):
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_files_are_put_beside_those_of_the_release_before_and_replace_their_own(release, tmp_path):
+def test_files_are_added_to_those_of_earlier_releases(release, tmp_path):
     target = tmp_path / "volume"
     target.mkdir()
     assert publish(release("one", a="a", b="b"), target, now=0) == 6
@@ -45,20 +45,20 @@ def test_files_are_put_beside_those_of_the_release_before_and_replace_their_own(
     assert json.loads((target / MANIFEST).read_text()).keys() == {"b.css", "c.css"}
 
 
-def test_files_are_kept_for_a_time_after_the_last_release_that_had_them_however_long_that_was_live(release, tmp_path):
+def test_files_are_kept_for_a_time_after_their_last_release(release, tmp_path):
     target = tmp_path / "volume"
     target.mkdir()
     one, two = release("one", a="a"), release("two", b="b")
     publish(one, target, now=0)
-    publish(two, target, now=KEPT + DAY)
+    publish(two, target, now=KEPT_SECONDS + DAY)
     assert {"a.css", "a.css.gz", "b.css"} <= names(target)
-    publish(two, target, now=2 * KEPT)
+    publish(two, target, now=2 * KEPT_SECONDS)
     assert "a.css" in names(target)
-    publish(two, target, now=2 * KEPT + 2 * DAY)
+    publish(two, target, now=2 * KEPT_SECONDS + 2 * DAY)
     assert names(target) == {MANIFEST, "root/robots.txt", "b.css", "b.css.gz"}
 
 
-def test_of_a_release_that_is_not_live_yet_nothing_is_seen_but_what_has_a_fingerprint(release, tmp_path):
+def test_publish_ahead_adds_only_fingerprinted_files(release, tmp_path):
     target = tmp_path / "volume"
     target.mkdir()
     publish(release("one", a="a"), target, now=0)
@@ -67,13 +67,13 @@ def test_of_a_release_that_is_not_live_yet_nothing_is_seen_but_what_has_a_finger
     assert {"b.css", "b.css.gz"} <= names(target)
     assert (target / MANIFEST).read_text() == before
     assert (target / "root" / "robots.txt").read_text() == "one"
-    # It is the live release's files that are kept when the next one comes, however long after.
-    publish(release("three", c="c"), target, now=2 * KEPT)
+    # The next release keeps the files of the live one, not those of the refused one.
+    publish(release("three", c="c"), target, now=2 * KEPT_SECONDS)
     assert "a.css" in names(target)
     assert "b.css" not in names(target)
 
 
-def test_at_the_root_is_only_what_this_release_has_there(release, tmp_path):
+def test_files_at_the_root_are_only_those_of_this_release(release, tmp_path):
     target = tmp_path / "volume"
     target.mkdir()
     one, two = release("one"), release("two")
@@ -84,16 +84,16 @@ def test_at_the_root_is_only_what_this_release_has_there(release, tmp_path):
     assert names(target / "root") == {"robots.txt"}
 
 
-def test_what_an_interrupted_copy_has_left_is_removed_in_the_end(release, tmp_path):
+def test_temporary_file_of_an_interrupted_copy_is_removed(release, tmp_path):
     target = tmp_path / "volume"
     target.mkdir()
     (target / ".a.css.17").write_text("half")
     os.utime(target / ".a.css.17", (0, 0))
-    publish(release("one", a="a"), target, now=KEPT + 1)
+    publish(release("one", a="a"), target, now=KEPT_SECONDS + 1)
     assert ".a.css.17" not in names(target)
 
 
-def test_a_copy_keeps_the_time_at_which_it_was_built_since_its_etag_is_made_of_it(release, tmp_path):
+def test_copy_keeps_its_modification_time_for_the_etag(release, tmp_path):
     target = tmp_path / "volume"
     target.mkdir()
     one = release("one", a="a")

@@ -1,4 +1,4 @@
-"""How many workers, from the limits that a control group states in either version."""
+"""The number of workers, and the limits of cgroups v1 and v2 that it depends on."""
 
 import os
 
@@ -21,7 +21,7 @@ CPUS = len(os.sched_getaffinity(0))
         (8, MEMORY_PER_WORKER, 2),
     ],
 )
-def test_workers_follow_the_cpus_as_far_as_memory_goes(cpus, memory, workers):
+def test_worker_count_follows_cpus_up_to_the_memory_limit(cpus, memory, workers):
     assert worker_count(cpus, memory) == workers
 
 
@@ -50,7 +50,7 @@ def cgroup(tmp_path):
         ({"cpu__cpu.cfs_quota_us": "25000\n", "cpu__cpu.cfs_period_us": "100000\n"}, 0.25),
     ],
 )
-def test_the_cpu_limit(files, cpus, cgroup):
+def test_cpu_limit_is_read(files, cpus, cgroup):
     assert cpu_limit(cgroup(**files)) == cpus
 
 
@@ -64,6 +64,6 @@ def test_the_cpu_limit(files, cpus, cgroup):
         ({}, None),
     ],
 )
-def test_the_memory_limit(files, limit, cgroup):
+def test_memory_limit_is_read(files, limit, cgroup):
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert memory_limit(cgroup(**files)) == (limit or machine)

@@ -1,4 +1,4 @@
-"""What a page names for a browser to load, and what it only links to."""
+"""The files that a browser loads for a page."""
 
 from loadtest.assets import assets
 
@@ -10,9 +10,9 @@ PAGE = """
 """
 
 
-def test_what_a_browser_loads_of_itself_is_found_and_nothing_else():
+def test_files_that_a_browser_loads_are_found_and_links_are_not():
     assert assets(PAGE) == ["/static/icon.1f.svg", "/static/style.3f2a.css", "/static/a.png", "/static/app.js"]
 
 
-def test_an_empty_page_names_nothing():
+def test_empty_page_has_no_files():
     assert assets("") == []

@@ -1,4 +1,4 @@
-"""What an answer must be: whatever else comes is a failure, with a reason; nothing is left uncounted."""
+"""Checks of responses: a wrong one is a failure with a reason, and each is counted."""
 
 import json
 import subprocess
@@ -9,18 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 
-# In a process of its own: locust replaces parts of the standard library.
+# In a process of its own: locust patches the standard library.
 PROGRAM = """
 import json
 from http import HTTPStatus
 from loadtest.checks import Expected, check
-from loadtest.scenarios import CALLS, STRESS, TYPES
+from loadtest.scenarios import CALLS, SLOW, STRESS, TYPES
 
 class Response:
     def __init__(self, status=200, text="", content=None, **headers):
         self.status_code, self.text, self.content = status, text, text.encode() if content is None else content
         self.headers = {"X-Request-ID": "1"} | {name.replace("_", "-"): value for name, value in headers.items()}
-        self.reason = "it was not counted"
+        self.reason = "not counted"
 
     def success(self):
         self.reason = ""
@@ -35,7 +35,7 @@ def reason(response, expected):
     check(response, expected)
     return response.reason
 
-calls = {f"{call.method} {call.name or call.path}": call.answers for call in CALLS + STRESS}
+calls = {f"{call.method} {call.name or call.path}": call.expected for call in CALLS + SLOW + STRESS}
 version, style = calls["GET /version"], Expected(type=TYPES[".css"], filled=True)
 print(json.dumps({
     "good": reason(Response(text='{"release": "", "backend": ""}', Content_Type="application/json"), version),
@@ -61,7 +61,7 @@ def reasons():
 
 
 @pytest.mark.parametrize("name", ["good", "good style", "refused"])
-def test_a_right_answer_passes(name, reasons):
+def test_right_response_passes(name, reasons):
     assert reasons[name] == ""
 
 
@@ -73,14 +73,14 @@ def test_a_right_answer_passes(name, reasons):
         ("unreadable", "ZeroDivisionError("),
     ],
 )
-def test_an_answer_that_no_check_was_made_for_has_failed(name, begins, reasons):
+def test_response_that_breaks_the_check_has_failed(name, begins, reasons):
     assert reasons[name].startswith(begins)
 
 
-def test_an_asset_of_another_type_or_of_no_bytes_has_failed(reasons):
-    assert reasons["a page for a style"] == "expected text/css; came 'text/html'"
+def test_asset_of_another_type_or_without_a_body_has_failed(reasons):
+    assert reasons["a page for a style"] == "expected text/css; got 'text/html'"
     assert reasons["empty style"] == "the body is empty"
 
 
-def test_a_method_that_is_refused_without_those_that_are_not_has_failed(reasons):
+def test_405_without_allow_has_failed(reasons):
     assert reasons["no Allow"] == "Allow is missing"

@@ -1,6 +1,7 @@
-"""Whether the generator kept up: a freeze is all the moments that it missed, and a busy time is no mean of the run."""
+"""The health of the generator: lateness in a freeze, CPU in the busiest window."""
 
 import time
+from collections import Counter
 
 import pytest
 
@@ -10,9 +11,8 @@ gevent = pytest.importorskip("gevent", reason="the load test: gevent is not inst
 generator = pytest.importorskip("loadtest.generator")
 
 
-def test_a_freeze_counts_for_every_moment_that_was_missed():
+def test_freeze_counts_every_missed_wake_up():
     monitor = generator.Monitor()
-    monitor.start()
     gevent.sleep(0.5)
     time.sleep(0.5)  # freezes the loop
     gevent.sleep(0.2)
@@ -24,10 +24,9 @@ def test_a_freeze_counts_for_every_moment_that_was_missed():
     assert Route(times=late).percentile(0.95) >= 350
 
 
-def test_the_busiest_window_counts_and_not_the_mean(monkeypatch):
+def test_busiest_window_counts_not_the_mean(monkeypatch):
     monkeypatch.setattr(generator, "WINDOW", 0.2)
     monitor = generator.Monitor()
-    monitor.start()
     gevent.sleep(0.3)
     until = time.process_time() + 0.4
     while time.process_time() < until:
@@ -38,18 +37,26 @@ def test_the_busiest_window_counts_and_not_the_mean(monkeypatch):
     assert generator.figures({"": monitor.effort})["cpu_percent"] > mean * 1.3
 
 
-def test_a_part_of_a_run_has_the_busiest_window_of_its_own():
-    first = generator.Effort(10, 8, {}, {100: 1, 60: 1})
+def effort(seconds, cpu, busy):
+    return generator.Effort(seconds, cpu, Counter(), Counter(busy))
+
+
+def test_part_of_a_run_has_its_own_busiest_window():
+    first = effort(10, 8, {100: 1, 60: 1})
     assert first.busiest == 100
-    assert generator.Effort(20, 13, {}, {100: 1, 60: 1, 40: 1, 60.5: 1}).since(first).busiest == 60.5
-    assert generator.Effort(12, 9, {}, {100: 1, 60: 1}).since(first).busiest == 50  # no window ended in it
+    assert effort(20, 13, {100: 1, 60: 1, 40: 1, 60.5: 1}).since(first).busiest == 60.5
+    assert effort(12, 9, {100: 1, 60: 1}).since(first).busiest == 50  # no window ended in it
 
 
-@pytest.mark.parametrize(("text", "share"), [("50000 100000\n", 0.5), ("400000 100000\n", 1), ("max 100000\n", 1)])
-def test_a_container_with_half_a_core_is_busy_when_it_uses_half_a_core(text, share, tmp_path):
-    (tmp_path / "cpu.max").write_text(text)
-    assert generator.allowed(tmp_path / "cpu.max") == share
-
-
-def test_without_a_quota_a_process_may_use_one_core(tmp_path):
-    assert generator.allowed(tmp_path / "none") == 1
+@pytest.mark.parametrize(("limit", "factor"), [(0.5, 2), (4.0, 1)])
+def test_cpu_is_a_share_of_the_limit_and_at_most_of_one_core(limit, factor, monkeypatch):
+    monkeypatch.setattr(generator, "cpu_limit", lambda: limit)
+    began = time.process_time()
+    monitor = generator.Monitor()
+    until = time.process_time() + 0.2
+    while time.process_time() < until:
+        gevent.sleep(0)
+    gevent.sleep(0.1)
+    used = time.process_time() - began
+    monitor.stop()
+    assert monitor.effort.cpu == pytest.approx(used * factor, rel=0.2)

@@ -1,4 +1,4 @@
-"""The guestbook's entries."""
+"""Create the table of guestbook entries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Go forward from an empty database."""
+    """Upgrade from an empty database."""
     op.create_table(
         "entry",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -19,5 +19,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Go back to it."""
+    """Downgrade to an empty database."""
     op.drop_table("entry")

@@ -1,4 +1,4 @@
-"""Handlers that fail before, at and after the start of the response."""
+"""Error middleware: handlers that raise before, during and after the start of the response."""
 
 import io
 import sys
@@ -11,7 +11,7 @@ from tests.wsgi import call
 
 
 def plain(body):
-    """Return a handler that answers with `body`."""
+    """Return a handler whose response has this body."""
 
     def handler(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -41,7 +41,7 @@ def exits(environ, start_response):
 
 @pytest.mark.parametrize("handler", [fails, fails_after_starting, fails_before_its_first_chunk, exits])
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
-def test_failure_is_500_and_hides_the_exception(handler, accept, caplog):
+def test_exception_gets_500_without_details(handler, accept, caplog):
     answer = call(errors(handler), "/path", HTTP_ACCEPT=accept, HTTP_X_REQUEST_ID="the-id")
     assert answer.status == 500
     assert "the-id" in answer.text
@@ -52,17 +52,17 @@ def test_failure_is_500_and_hides_the_exception(handler, accept, caplog):
     assert "a secret" in str(record.exc_info[1])
 
 
-def test_failure_is_logged_with_a_minimal_environ(caplog):
+def test_exception_is_logged_with_minimal_environ(caplog):
     errors(fails)({"REQUEST_METHOD": "GET"}, lambda *arguments: None)
     assert caplog.messages == ["GET  failed, request -"]
 
 
-def test_path_cannot_forge_a_log_line(caplog):
+def test_path_cannot_forge_log_line(caplog):
     call(errors(fails), "/a\nforged")
     assert caplog.messages == ["GET /a\\nforged failed, request -"]
 
 
-def test_failure_after_the_first_chunk_is_left_to_the_server(caplog):
+def test_exception_after_first_chunk_reaches_server(caplog):
     def handler(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         yield b"chunk"
@@ -73,7 +73,7 @@ def test_failure_after_the_first_chunk_is_left_to_the_server(caplog):
     assert caplog.records == []
 
 
-def test_generator_is_lazy_and_closed_once():
+def test_generator_stays_lazy_and_is_closed_once():
     seen = []
 
     def handler(environ, start_response):
@@ -91,14 +91,14 @@ def test_generator_is_lazy_and_closed_once():
     assert seen == ["closed"]
 
 
-def test_list_or_file_is_returned_unchanged():
+def test_list_tuple_and_file_are_returned_unchanged():
     file = io.BytesIO(b"one")
-    for wrapper in (FileWrapper, lambda file: file):  # as most servers have it, and as uWSGI does
+    for wrapper in (FileWrapper, lambda file: file):  # most servers use a class, uWSGI a function
         for body in ([b"one"], (b"one",), wrapper(file)):
             assert errors(plain(body))({"wsgi.file_wrapper": wrapper}, lambda *arguments: None) is body
 
 
-def test_the_response_begins_with_its_first_chunk():
+def test_response_begins_with_first_chunk():
     begun = []
 
     def handler(environ, start_response):
@@ -111,7 +111,7 @@ def test_the_response_begins_with_its_first_chunk():
     assert begun == [("200 OK", [])]
 
 
-def test_handler_may_use_write():
+def test_handler_can_use_write():
     def handler(environ, start_response):
         write = start_response("200 OK", [("Content-Type", "text/plain")])
         write(b"one ")
@@ -120,7 +120,7 @@ def test_handler_may_use_write():
     assert call(errors(handler)).body == b"one two"
 
 
-def test_handler_may_replace_its_response_with_exc_info():
+def test_handler_can_replace_response_with_exc_info():
     def handler(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         try:
@@ -132,7 +132,7 @@ def test_handler_may_replace_its_response_with_exc_info():
     assert call(errors(handler)).status == 404
 
 
-def test_exc_info_is_raised_after_the_first_chunk():
+def test_exc_info_is_raised_after_first_chunk():
     def handler(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         yield b"chunk"

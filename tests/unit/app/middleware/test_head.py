@@ -1,4 +1,4 @@
-"""HEAD: the headers of GET, and no body."""
+"""HEAD middleware: the headers of GET, without a body."""
 
 import pytest
 
@@ -17,13 +17,13 @@ def lazy(environ, start_response):
 
 
 @pytest.mark.parametrize("handler", [page, lazy])
-def test_head_has_the_headers_of_get_and_no_body(handler):
+def test_head_has_headers_of_get_without_body(handler):
     got, headed = (call(head(handler), method=method) for method in ("GET", "HEAD"))
     assert headed.headers.items() == got.headers.items()
     assert (got.body, headed.body) == (b"page", b"")
 
 
-def test_head_closes_what_get_returned():
+def test_head_closes_body():
     closed = []
 
     class Body:
@@ -41,7 +41,7 @@ def test_head_closes_what_get_returned():
     assert closed == [True]
 
 
-def test_head_drops_what_get_writes():
+def test_head_drops_written_data():
     def handler(environ, start_response):
         write = start_response("200 OK", [("Content-Type", "text/plain")])
         write(b"page")

@@ -1,4 +1,4 @@
-"""The middleware that no chain has by default: timing, log_environ, transform."""
+"""Middleware that is off by default: timing, log_environ, transform."""
 
 import io
 import logging
@@ -13,7 +13,7 @@ from tests.wsgi import call
 
 
 def text(content_type="text/plain; charset=utf-8"):
-    """Return a handler that answers in two chunks, made one after the other."""
+    """Return a generator handler that yields two chunks."""
 
     def handler(environ, start_response):
         start_response("200 OK", [("Content-Type", content_type), ("Content-Length", "7"), ("ETag", '"x"')])
@@ -23,7 +23,7 @@ def text(content_type="text/plain; charset=utf-8"):
     return handler
 
 
-def test_timing_tells_how_many_milliseconds_the_response_took_to_begin(monkeypatch):
+def test_timing_adds_milliseconds_until_response_begins(monkeypatch):
     monkeypatch.setattr("app.middleware.timing.perf_counter", iter([5.0, 6.5]).__next__)
     assert call(timing(text())).headers.items() == [
         ("Content-Type", "text/plain; charset=utf-8"),
@@ -33,7 +33,7 @@ def test_timing_tells_how_many_milliseconds_the_response_took_to_begin(monkeypat
     ]
 
 
-def test_the_environ_is_logged_and_its_secrets_are_not(caplog):
+def test_log_environ_masks_secrets(caplog):
     caplog.set_level(logging.INFO)
     call(log_environ(text()), "/a?b=1", HTTP_COOKIE="secret1", HTTP_AUTHORIZATION="secret2", HTTP_X_API_KEY="secret3")
     assert caplog.records[0].getMessage().startswith("environ:\n  ")
@@ -42,24 +42,24 @@ def test_the_environ_is_logged_and_its_secrets_are_not(caplog):
     assert "secret" not in caplog.text
 
 
-def test_a_value_cannot_forge_a_line_of_the_log(caplog):
+def test_log_environ_value_cannot_forge_log_line(caplog):
     caplog.set_level(logging.INFO)
     call(log_environ(text()), "/a\nforged")
     assert "\nforged" not in caplog.text
 
 
-def test_a_body_of_the_type_is_changed_chunk_by_chunk_and_its_old_length_and_etag_go():
+def test_transform_changes_chunks_and_drops_length_and_etag():
     answer = call(transform("text/plain", reverse)(text()))
     assert answer.text == "ëoZcba"
     assert answer.headers.keys() == ["Content-Type"]
 
 
-def test_a_body_of_another_type_is_left_alone():
+def test_transform_ignores_other_media_types():
     answer = call(transform("text/plain", reverse)(text("text/html")))
     assert (answer.text, answer.headers["Content-Length"]) == ("Zoëabc", "7")
 
 
-def test_a_file_of_another_type_is_handed_on_untouched():
+def test_transform_returns_file_of_other_media_type_unchanged():
     body = FileWrapper(io.BytesIO(b"abc"))
 
     def handler(environ, start_response):
@@ -70,7 +70,7 @@ def test_a_file_of_another_type_is_handed_on_untouched():
     assert transformed({}, lambda status, headers, exc_info=None: lambda data: None) is body
 
 
-def test_what_is_written_is_changed_too():
+def test_transform_changes_written_data():
     def handler(environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])(b"abc")
         return []
@@ -79,7 +79,7 @@ def test_what_is_written_is_changed_too():
 
 
 @pytest.mark.parametrize("middleware", [timing, log_environ, transform("text/plain", reverse)])
-def test_a_body_stays_lazy_and_is_closed_once(middleware):
+def test_body_stays_lazy_and_is_closed_once(middleware):
     seen = []
 
     class Body:

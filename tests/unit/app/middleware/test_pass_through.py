@@ -1,4 +1,4 @@
-"""What every middleware hands on: exc_info to the server, and the server's write to the handler."""
+"""Each middleware passes exc_info to the server and the server's write() to the handler."""
 
 import sys
 
@@ -24,7 +24,7 @@ from app.middleware.transform import reverse, transform
         transform("text/html", reverse),
     ],
 )
-def test_exc_info_reaches_the_server(middleware):
+def test_exc_info_reaches_server(middleware):
     given, seen = [], []
 
     def handler(environ, start_response):
@@ -44,7 +44,7 @@ def test_exc_info_reaches_the_server(middleware):
 
 
 @pytest.mark.parametrize("middleware", [log_environ, query_parameters, request_id, timing])
-def test_the_servers_write_reaches_the_handler(middleware):
+def test_write_of_server_reaches_handler(middleware):
     written = []
 
     def handler(environ, start_response):

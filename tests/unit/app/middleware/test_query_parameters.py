@@ -1,4 +1,4 @@
-"""The query parameters that a handler finds in its environ."""
+"""Query parameters in environ["app.query"]."""
 
 import json
 
@@ -10,7 +10,7 @@ from tests.wsgi import call
 
 
 def ask(query):
-    """Return the answer of a handler that gives its query parameters back."""
+    """Return the response of a handler that echoes its query parameters."""
 
     def handler(environ, start_response):
         return answer_json(start_response, environ["app.query"])
@@ -33,12 +33,12 @@ def ask(query):
         ("&&", {}),
     ],
 )
-def test_parameters_are_lists_by_name(query, parameters):
+def test_query_is_parsed_into_lists_by_name(query, parameters):
     assert json.loads(ask(query).body) == parameters
 
 
 @pytest.mark.parametrize(("count", "status"), [(1000, 200), (1001, 400)])
-def test_too_many_parameters_are_refused(count, status):
+def test_too_many_parameters_get_400(count, status):
     answer = ask("&".join(["a=1"] * count))
     assert answer.status == status
     assert ("More than 1000 query parameters." in answer.text) == (status == 400)

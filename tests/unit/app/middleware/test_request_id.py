@@ -1,4 +1,4 @@
-"""Whose request id it is, and when there is a new one."""
+"""Request ids: when the given id is kept and when a new one is made."""
 
 import pytest
 
@@ -12,13 +12,13 @@ def echo_id(environ, start_response):
 
 
 @pytest.mark.parametrize("sent", ["0123abc", "0123-abc", "x" * 128])
-def test_the_request_id_that_nginx_made_is_kept(sent):
+def test_valid_request_id_is_kept(sent):
     answer = call(request_id(echo_id), HTTP_X_REQUEST_ID=sent)
     assert (answer.text, answer.headers.items()[-1]) == (sent, ("X-Request-ID", sent))
 
 
 @pytest.mark.parametrize("sent", [None, "", "a b", "a\tb", "<script>", "x" * 129, "ü", "-"])
-def test_a_request_without_an_acceptable_id_gets_one_of_its_own(sent):
+def test_missing_or_invalid_request_id_is_replaced(sent):
     environ = {} if sent is None else {"HTTP_X_REQUEST_ID": sent}
     first, second = (call(request_id(echo_id), **environ).headers["X-Request-ID"] for _ in range(2))
     assert len(first) == len(second) == 32

@@ -1,4 +1,4 @@
-"""What measurements say: the ratio, between what it is, and whether a difference is one."""
+"""Ratios, confidence intervals and verdicts."""
 
 import json
 import random
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.compare import output
-from loadtest.compare.output import SURE, Comparison
+from loadtest.compare import report
+from loadtest.compare.report import INTERVAL, Comparison
 from loadtest.compare.results import Metric, Result, left_out
 
 SPEED, TIME = Metric("speed", "/s", more_is_better=True), Metric("time", "ms")
@@ -20,62 +20,62 @@ STEADY = [100, 110, 105, 100, 98, 101]
 TWICE = [200, 220, 210, 200, 205, 199]
 
 
-def test_a_difference_beyond_the_noise_is_one_and_which_way_is_better_is_the_metrics():
+def test_difference_beyond_the_noise_has_a_verdict():
     assert Result(SPEED, {"A": STEADY, "B": TWICE}).verdict == "B"
     assert Result(TIME, {"A": STEADY, "B": TWICE}).verdict == "A"
     assert Result(SPEED, {"A": TWICE, "B": STEADY}).verdict == "A"
 
 
-def test_a_difference_within_the_noise_is_none():
+def test_difference_within_the_noise_is_none():
     assert Result(SPEED, {"A": STEADY, "B": [99, 109, 107, 104, 99, 100]}).verdict == "no difference"
 
 
-def test_a_machine_that_becomes_slower_from_round_to_round_makes_no_difference():
+def test_machine_that_slows_from_round_to_round_changes_no_ratio():
     result = Result(SPEED, {"A": [100, 100, 50, 50, 20, 20], "B": [200, 200, 100, 100, 40, 40]})
     assert (result.ratio, result.verdict) == (pytest.approx(2), "B")
     assert result.interval == (pytest.approx(2), pytest.approx(2))
 
 
-def test_a_machine_that_becomes_slower_within_a_round_has_slowed_both():
+def test_machine_that_slows_within_a_round_slows_both_variants():
     # A, B, B, A at 1, 0.9, 0.8, 0.7 of its speed.
     result = Result(SPEED, {"A": [100, 70] * 5, "B": [180, 160] * 5})
     assert (result.ratio, result.verdict) == (pytest.approx(2, rel=0.03), "B")
 
 
-def test_less_than_one_in_a_hundred_is_no_difference_however_exact():
+def test_less_than_one_percent_is_no_difference():
     assert Result(TIME, {"A": [405.1] * 6, "B": [405.0] * 6}).verdict == "no difference"
     assert Result(TIME, {"A": [410] * 6, "B": [405] * 6}).verdict == "B"
 
 
-def test_two_rounds_decide_nothing():
+def test_two_rounds_are_too_few():
     result = Result(SPEED, {"A": [100] * 4, "B": [900] * 4})
     assert (result.interval, result.verdict) == (None, "too few rounds")
 
 
-def test_what_was_not_measured_is_said():
+def test_missing_measurements_have_a_verdict():
     assert Result(SPEED, {"A": STEADY, "B": [None] * 6}).verdict == "not measured"
 
 
-def test_a_measurement_that_there_is_not_takes_its_round_with_it_and_no_other():
-    # From round to round four times as fast: who compares different rounds finds no ratio of 2.
+def test_missing_measurement_leaves_out_its_round_only():
+    # Each round is four times as fast: comparing different rounds would not find a ratio of 2.
     a, b = [1, 1, 4, 4, 16, 16, 64, 64], [2, 2, 8, 8, None, 32, 128, 128]
     result = Result(SPEED, {"A": a, "B": b})
     assert (result.ratio, result.interval) == (pytest.approx(2), (pytest.approx(2), pytest.approx(2)))
     assert Result(SPEED, {"A": a[:6], "B": b[:6]}).verdict == "too few rounds"
-    assert output.cell(result, "B") == "8 (2 to 128), 7 of 8 measured"
+    assert report.cell(result, "B") == "8 (2 to 128), 7 of 8 measured"
 
 
-def test_what_never_came_took_longer_than_anything():
+def test_failed_request_is_slower_than_any():
     result = Result(TIME, {"A": [inf] * 6, "B": STEADY})
-    assert (result.ratio, result.verdict, output.cell(result, "A")) == (0, "B", "failed")
+    assert (result.ratio, result.verdict, report.cell(result, "A")) == (0, "B", "failed")
     assert Result(TIME, {"A": [5, 5, 5, 5, 5, inf], "B": [50] * 6}).ratio == pytest.approx(10)
     assert Result(TIME, {"A": [inf] * 6, "B": [inf] * 6}).verdict == "no difference"
     assert Result(TIME, {"A": [1, inf] * 3, "B": [1, inf] * 3}).verdict == "no difference"
 
 
 @pytest.mark.parametrize("rounds", range(3, 7))
-def test_the_interval_leaves_out_the_most_that_are_99_percent_sure(rounds):
-    # By counting: of two equal sides, every order of a round's four measurements is as likely as another.
+def test_interval_is_the_narrowest_with_99_percent(rounds):
+    # For equal variants, every order of a round's four measurements is equally likely.
     orders = Counter(sum(b > a for a in order[:2] for b in order[2:]) for order in permutations(range(4)))
     above = Counter({0: 1})
     for _ in range(rounds):
@@ -90,7 +90,7 @@ def test_the_interval_leaves_out_the_most_that_are_99_percent_sure(rounds):
     assert wrong(left_out(rounds)) <= 0.01 < wrong(left_out(rounds) + 1)
 
 
-def test_a_side_that_is_half_as_fast_again_is_found_despite_one_measurement_that_went_wrong():
+def test_difference_of_half_is_found_despite_one_outlier():
     draw = random.Random(7).gauss  # noqa: S311 (no secret)
     a, b = ([speed * 2 ** draw(0, 0.05) for _ in range(10)] for speed in (100, 150))
     for side, at in product((a, b), range(10)):
@@ -101,7 +101,7 @@ def test_a_side_that_is_half_as_fast_again_is_found_despite_one_measurement_that
 
 
 @pytest.mark.parametrize("rounds", [3, 4, 5, 8])
-def test_two_equal_sides_seldom_seem_to_differ_whatever_goes_wrong(rounds):
+def test_equal_variants_seldom_seem_to_differ(rounds):
     random_ = random.Random(7)  # noqa: S311 (no secret)
 
     def side():
@@ -124,9 +124,9 @@ def comparison():
     )
 
 
-def test_the_table_has_medians_spread_ratio_interval_and_verdict(comparison):
-    head, speed, time, counts, behaviour = output.rows(comparison)
-    assert head[1:] == ["gunicorn", "<uwsgi>", "ratio", SURE, "better", "gunicorn, bare", "<uwsgi>, bare"]
+def test_table_has_medians_spread_ratio_interval_and_verdict(comparison):
+    head, speed, time, counts, behaviour = report.rows(comparison)
+    assert head[1:] == ["gunicorn", "<uwsgi>", "ratio", INTERVAL, "better", "gunicorn, bare", "<uwsgi>, bare"]
     sides = ["100 (98 to 110)", "202 (199 to 220)"]
     assert speed == ["speed, /s", *sides, "2.00", "1.82 to 2.20", "<uwsgi>", "150", "not measured"]
     assert time[3:6] == ["1.00", "0.91 to 1.10", "no difference"]
@@ -134,20 +134,15 @@ def test_the_table_has_medians_spread_ratio_interval_and_verdict(comparison):
     assert behaviour[:3] == ["locust: failed requests, verdict", "0 of 7, INVALID", "0 of 7, INVALID"]
 
 
-def test_it_leaves_a_page_a_picture_a_table_to_paste_and_all_figures(comparison, tmp_path):
-    output.write(comparison, tmp_path)
-    page = (tmp_path / "compare.html").read_text()
-    assert page.count("<svg") == 2
-    assert "&lt;uwsgi&gt;" in page
-    assert "<uwsgi>" not in page
+def test_report_is_a_table_to_paste_and_all_figures(comparison, tmp_path):
+    report.write(comparison, tmp_path)
     assert (tmp_path / "compare.md").read_text().startswith("|  | gunicorn | <uwsgi> | ratio |")
-    assert (tmp_path / "compare.svg").read_text().startswith("<svg xmlns=")
     assert json.loads((tmp_path / "compare.json").read_text())["results"][0]["verdict"] == "B"
 
 
-def test_what_failed_and_what_is_missing_is_in_every_output(comparison, tmp_path):
+def test_failed_and_missing_measurements_are_in_every_output(comparison, tmp_path):
     never = Result(TIME, {"A": STEADY, "B": [inf] * 5 + [None], "A bare": [], "B bare": []})
-    output.write(replace(comparison, results=[never]), tmp_path)
+    report.write(replace(comparison, results=[never]), tmp_path)
     assert (
         "| time, ms | 100 (98 to 110) | failed, 5 of 6 measured | ∞ | - | too few rounds |  |  |"
         in (tmp_path / "compare.md").read_text()
@@ -156,18 +151,16 @@ def test_what_failed_and_what_is_missing_is_in_every_output(comparison, tmp_path
     assert result["values"]["B"] == ["infinite"] * 5 + [None]
 
 
-def test_the_table_is_pasted_between_its_marks_and_replaces_the_one_before(comparison, tmp_path):
-    readme = tmp_path / "README.md"
-    begin, end = "<!-- make compare README=1 writes what follows -->\n", "<!-- as far as here -->\n"
-    readme.write_text(f"before\n{begin}old\n{end}after\n")
+def test_docs_option_replaces_the_table_between_the_marks(comparison, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report.BEGIN}old\n{report.END}after\n")
     for _ in range(2):
-        output.paste(comparison, readme)
-        picture = "\n![The first of these figures as bars](loadtest/compare.svg)\n"
-        assert readme.read_text() == f"before\n{begin}{output.markdown(comparison)}{picture}{end}after\n"
+        report.paste(comparison, page)
+        assert page.read_text() == f"before\n{report.BEGIN}{report.markdown(comparison)}{report.END}after\n"
 
 
-def test_the_readme_has_the_marks():
-    readme = (Path(output.__file__).parents[2] / "README.md").read_text()
-    _, begin, rest = readme.partition("<!-- make compare README=1 writes what follows -->\n")
+def test_docs_page_has_the_marks():
+    page = (Path(report.__file__).parents[2] / "docs" / "load-testing.md").read_text()
+    _, begin, rest = page.partition(report.BEGIN)
     assert begin
-    assert "<!-- as far as here -->\n" in rest
+    assert report.END in rest

@@ -1,0 +1,134 @@
+"""Every link, command and path that README.md and docs/ name exists, and the README's first steps work."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from tests.unit.documentation import PAGES, ROOT, anchors, table, without_code
+
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
+FOLDERS = "|".join(re.escape(path.name) for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
+PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS}|\.github|\.ci)/[\w./*-]*\w/?")
+# Commands of this project write into these folders.
+GENERATED = ("loadtest/report/", "deploy/tls/certs/", "deploy/tls/acme/")
+# A fork may remove these folders.
+OPTIONAL = ("bench/", "deploy/swarm/", "recipes/", "tests/drills/", "tests/swarm/")
+# A reader of README.md writes these.
+TUTORIAL = {"app/templates/team.html", "tests/unit/app/test_team.py"}
+
+
+def parts(path):
+    """Return the page in words that pytest can print."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def is_removed(path):
+    """Tell whether the path is in an optional folder that this fork has removed."""
+    return any(path.startswith(folder) and not (ROOT / folder).exists() for folder in OPTIONAL)
+
+
+pages = pytest.mark.parametrize("page", PAGES, ids=parts)
+
+
+@pages
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+        name, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", name):
+            continue
+        found = (page.parent / name).resolve() if name else page
+        assert found.exists(), f"{parts(page)} links to {target}, which does not exist"
+        if anchor:
+            assert anchor in anchors(found.read_text()), f"{parts(page)} links to {target}: no such heading"
+
+
+@pages
+def test_every_make_command_exists(page):
+    named = set(re.findall(r"(?:`|\$ |=\S* )make ([a-z][a-z-]*)", page.read_text()))
+    assert named <= TARGETS, f"{parts(page)} names make commands that do not exist: {named - TARGETS}"
+
+
+@pages
+def test_every_variable_of_a_make_command_is_read(page):
+    text = page.read_text().partition("<!-- table: renamed -->")[0]
+    code = re.findall(r"`[^`\n]+`|^\$ .+$", text, re.MULTILINE)
+    commands = [each for each in code if re.search(r"\bmake [a-z]", each)]
+    named = {name for each in commands for name in re.findall(r"\b([A-Z][A-Z_]+)=", each.partition("#")[0])}
+    known = MAKEFILE + (ROOT / ".env.example").read_text()
+    for name in named:
+        assert re.search(rf"\b{name}\b", known) or name == "DRILLS", f"{parts(page)}: nothing reads {name}"
+
+
+@pages
+def test_every_path_exists(page):
+    text = page.read_text().partition("<!-- table: renamed -->")[0]
+    for path in sorted(set(PATH.findall(text)) - TUTORIAL):
+        assert path.startswith(GENERATED) or is_removed(path) or any(ROOT.glob(path.rstrip("/"))), (
+            f"{parts(page)} names {path}, which does not exist"
+        )
+
+
+def test_every_renamed_file_has_its_new_name():
+    for old, new in table("renamed").items():
+        old_path, new_path = (re.sub(r"^-f ", "", name.strip("`")) for name in (old, new))
+        assert not (ROOT / old_path).exists(), f"{old_path} still exists"
+        assert is_removed(new_path) or (ROOT / new_path).exists(), f"{new_path} does not exist"
+
+
+def test_every_replacement_of_a_module_can_be_run():
+    for old, new in table("commands").items():
+        if module := re.search(r"python -m ([\w.]+)", new):
+            assert find_spec(module[1]), f"{new} does not exist"
+            assert not find_spec(old.strip("`").split()[-1]), f"{old} still exists"
+
+
+def test_a_readme_that_lists_the_commands_lists_all_of_them():
+    for page in PAGES:
+        _, mark, rest = page.read_text().partition("## All commands\n")
+        if mark:
+            listed = set(re.findall(r"`make ([a-z-]+)`", rest.partition("\n## ")[0]))
+            assert listed == TARGETS
+
+
+def test_first_steps_of_the_readme_work(tmp_path):
+    readme = ROOT / "README.md"
+    _, mark, text = (readme.read_text() if readme.exists() else "").partition("## Make it yours\n")
+    if not mark:
+        return  # a fork has a README of its own
+    steps = text.partition("\n## ")[0]
+    handler, route, template, image, test = re.findall(
+        r"^```(?:python|html)\n(.*?)^```", steps, re.MULTILINE | re.DOTALL
+    )
+    field, reader = re.findall(r"^\| `app/settings\.py`.*? \| `(.+)` \|$", steps, re.MULTILINE)
+    [expression] = re.findall(r"then reads `(.+)`", steps)
+    shutil.copytree(ROOT / "app", tmp_path / "app")
+    (tmp_path / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "wsgi.py", tmp_path / "tests")
+    edit(tmp_path / "app/handlers/pages.py", r"\Z", f"\n\n{handler}")
+    edit(tmp_path / "app/wsgi.py", r"^ROUTES\b.*\n", route)
+    edit(tmp_path / "app/settings.py", r"^    log_level: .*\n", f"    {field}\n")
+    edit(tmp_path / "app/settings.py", r"^ +log_level=.*\n", f"{reader}\n")
+    (tmp_path / "app/templates/team.html").write_text(template.replace("    <ul>", f"{image}<ul>"))
+    (tmp_path / "app/static/logo.svg").write_text("<svg/>")
+    (tmp_path / "test_team.py").write_text(
+        f"from app.settings import settings\n{test}\n\ndef test_setting():\n    assert {expression} == 'Blue'\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-o", "pythonpath=."]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | {"TEAM_NAME": "Blue"}, capture_output=True, text=True, check=False
+    )
+    assert "2 passed" in ended.stdout, ended.stdout + ended.stderr
+
+
+def edit(path, place, text):
+    """Insert the text behind the first match of the pattern `place`."""
+    before = path.read_text()
+    found = re.search(place, before, re.MULTILINE)
+    assert found, f"{path.name} has no {place}"
+    path.write_text(before[: found.end()] + text + before[found.end() :])
