@@ -1,6 +1,6 @@
 """Print a setting for make: the environment comes before .env, as it does for Compose.
 
-    python -m deploy.local.setting NAME DEFAULT
+python -m deploy.local.setting NAME DEFAULT
 """
 
 import os

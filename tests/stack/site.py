@@ -74,6 +74,10 @@ class Site(ComposeStack):
             else:
                 raise AssertionError(output)
             process.communicate(timeout=60)
+        self.wait_for_lock()
+
+    def wait_for_lock(self) -> None:
+        """Wait until the last command of a deploy that was killed has ended."""
         name = f"--filter=name=^{self.project}-deploy$"
         until(lambda: not docker("container", "ls", "--quiet", "--all", name), "the last command has ended", 60)
 
