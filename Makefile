@@ -48,6 +48,7 @@ swarm-deploy: ## Build a release, push it to REGISTRY and deploy it to a Docker 
 
 drills: .venv/test ## Run failure drills on a stack under load, on both backends, and print the failed requests
 	@.venv/bin/python -m tests.drills
+	@.venv/bin/python -m tests.drills.kills
 
 swarm-drills: .venv/test ## Run failure drills on a Docker Swarm of three machines, each a container
 	@.venv/bin/python -m tests.swarm

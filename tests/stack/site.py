@@ -29,6 +29,10 @@ class Site(ComposeStack):
         self.environ |= {"COMPOSE_PROJECT_NAME": self.project, "PYTHON": sys.executable}
         self.environ["WATCH_SECONDS"] = "5"  # longer than the three seconds of `later`
 
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the copy."""
+        (self.root / path).write_text(text)
+
     def change(self, path: str, more: str) -> None:
         """Append `more` to a file of the copy."""
         with (self.root / path).open("a") as file:
@@ -110,6 +114,15 @@ class Site(ComposeStack):
         """Return the response of /version."""
         version: dict[str, str] = httpx.get(f"{self.url}/version").json()
         return version
+
+
+def clone(site: Site, folder: Path) -> Site:
+    """Return another working copy of the same project, without .env."""
+    copy = Site(site.backend, "", folder)
+    (folder / ".env").unlink()
+    copy.project, copy.url = site.project, site.url
+    copy.environ = dict(site.environ)
+    return copy
 
 
 def copy_tree(folder: Path) -> None:
