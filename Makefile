@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
+.PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,14 +33,23 @@ releases: ## List the releases that you can roll back to, and the live one
 doctor: ## Check that this machine and the settings can run the site, and say how to fix faults
 	@exec $(PYTHON) -m deploy.doctor
 
+# TESTS selects a part, TESTS="tests/stack/test_tls.py -k renewed" for example.
+TESTS ?= tests
+PYTEST = .venv/bin/pytest --numprocesses 3 --dist loadgroup $(if $(filter tests,$(TESTS)),--cov)
+test: .venv/test .venv/loadtest test-programs ## Run the tests of every change, on both backends (TESTS=tests/stack for a part)
+	@$(PYTEST) -m "not nightly" $(TESTS)
+
+test-all: .venv/test .venv/loadtest test-programs ## Run all tests, with every drill, the cluster and the comparison
+	@$(MAKE) --no-print-directory .venv/conformance || true
+	@$(PYTEST) $(TESTS)
+
 # A program that cannot be installed is reported here, and again at the end with the tests that were skipped.
-test: .venv/test .venv/loadtest ## Run all tests: in process, and over HTTP on both backends, as processes and in Docker
+test-programs: .venv/test
 	@for need in nginx chromium lego pebble slowhttptest wrk; do deploy/install.sh $$need || true; done
-	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/conformance .venv/node || true
-	@.venv/bin/pytest --numprocesses 3 --dist loadgroup --cov
+	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/node || true
 
 test-unit: .venv/test ## Run only the tests in process
-	@.venv/bin/pytest tests/unit
+	@.venv/bin/pytest tests/unit $(wildcard tests/swarm/unit)
 
 # Without BACKEND on the command line or in the environment, the live backend stays, even if .env names another.
 swarm-deploy: ## Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)

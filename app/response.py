@@ -9,6 +9,28 @@ from app.page import render
 from app.request import prefers_html
 
 OK = HTTPStatus.OK
+# What an error page says. nginx's own error pages say the same (nginx/errors.conf).
+TITLES = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",  # RFC 9110; Python's phrase is older before 3.13
+    HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
+}
+DETAILS = {
+    HTTPStatus.BAD_REQUEST: "The server does not understand this request.",
+    HTTPStatus.FORBIDDEN: "You do not have access to this page.",
+    HTTPStatus.NOT_FOUND: "There is no page at this address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not support that method.",
+    HTTPStatus.PRECONDITION_FAILED: "The file does not meet the condition in the request.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body of the request is larger than this site accepts.",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "The address is longer than this site accepts.",
+    HTTPStatus.MISDIRECTED_REQUEST: "This server does not serve that host.",
+    HTTPStatus.TOO_MANY_REQUESTS: "You sent too many requests. Try again in a moment.",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "A request header, often a cookie, is larger than this site accepts.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The server could not handle this request. Its log has the reason.",
+    HTTPStatus.NOT_IMPLEMENTED: "The server does not support the encoding of the request body.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The site is not available at the moment. Try again shortly.",
+    HTTPStatus.GATEWAY_TIMEOUT: "The site took too long to respond. Try again shortly.",
+    HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "This server supports HTTP/1.1 on this port.",
+}
 # Created once: json.dumps creates an encoder at each call that changes a default.
 encode_json = JSONEncoder(allow_nan=False).encode
 
@@ -40,9 +62,9 @@ def error(
 ) -> list[bytes]:
     """Begin an error response and return its body: HTML or problem details (RFC 9457), by the Accept header."""
     problem = {
-        "title": status.phrase,
+        "title": TITLES.get(status, status.phrase),
         "status": status.value,
-        "detail": detail or status.description,
+        "detail": detail or DETAILS.get(status, status.description),
         "request_id": environ.get("HTTP_X_REQUEST_ID", ""),
     }
     if prefers_html(environ):

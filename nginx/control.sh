@@ -2,13 +2,13 @@
 # Starts nginx in its container, and changes its configuration while it serves.
 #
 #   control.sh configure PREFIX [NAME]   check the settings, and write nginx's configuration to PREFIX/NAME (conf)
-#   control.sh start                     configure /run/nginx, and become nginx
-#   control.sh reload                    take the configuration and the certificates that are there now (`make reload`),
-#                                        without losing a request; what nginx refuses is refused, and nothing changes
-#   control.sh health                    whether nginx answers
+#   control.sh start                     configure /run/nginx, and exec nginx
+#   control.sh reload                    load the current configuration and certificates without losing a request; if nginx
+#                                        refuses them, nothing changes (`make reload`)
+#   control.sh health                    fail unless nginx answers; print the site's address when it is ready
 #
-# The settings are those of .env.example. POSIX sh: what the image has, and Debian's dash on a machine without Docker.
-set -euf  # f: a value such as * is no pattern for the names of files
+# Settings: .env.example. POSIX sh, because the image and Debian have no other shell in common.
+set -euf  # f: a value such as * must not expand to file names
 
 PREFIX=/run/nginx
 # An address or a network: 10.0.0.0/8 (0 to 255, four times; 0 to 32), 2001:db8::/32 (0 to 128).
@@ -19,21 +19,21 @@ ADDRESS="$ADDRESS|(($GROUP:){7}$GROUP|(($GROUP:){0,5}$GROUP)?::(($GROUP:){0,5}$G
 
 refuse() {
   echo "nginx: $1 is '$2': it must be $3" >&2
-  exit 78  # EX_CONFIG, as the app's launcher
+  exit 78  # EX_CONFIG, like the app's launcher
 }
 
-# Refuses a value that does not match the extended regular expression as a whole: NAME VALUE REGEX WORDS.
+# Refuse a value unless the extended regular expression matches all of it: NAME VALUE REGEX WORDS.
 check() {
   if [ "$(printf '%s\n' "$2" | wc -l)" -gt 1 ] || ! printf '%s\n' "$2" | grep -qxE "$3"; then refuse "$1" "$2" "$4"; fi
 }
 
-# The settings as directives of nginx's http block, on standard output.
+# Print the settings as directives of nginx's http block.
 # shellcheck disable=SC2016 # the variables in single quotes are nginx's
 settings() {
   echo "# Written by control.sh from the settings."
   echo "client_max_body_size $max_body_bytes;"
 
-  # Believed: the address in X-Forwarded-For (or in the PROXY protocol, and then no header: it came from the client).
+  # nginx trusts the address in X-Forwarded-For. With the PROXY protocol it trusts no header, because clients send those.
   for proxy in $proxies; do echo "set_real_ip_from $proxy;"; done
   if [ "$proxy_protocol" = on ]; then echo "real_ip_header proxy_protocol;"; else echo "real_ip_header X-Forwarded-For;"; fi
   echo "real_ip_recursive on;"
@@ -58,13 +58,13 @@ settings() {
 
   if [ "$https_port" = 443 ]; then suffix=; else suffix=":$https_port"; fi
   echo 'map "" $https_port {' && echo "    default \"$suffix\";" && echo "}"
-  echo "include $upstream.conf;"
+  echo "include upstream-$upstream.conf;"
   if [ "$prefix" = "$PREFIX" ]; then echo "include container.conf;"; fi
   if [ "$tls" = off ] || [ -e "$prefix/certs/fullchain.pem" ]; then echo "include site.conf;"; fi
-  if [ "$tls" = on ]; then echo "include plain.conf;"; fi
+  if [ "$tls" = on ]; then echo "include redirect.conf;"; fi
 }
 
-# Checks the settings, and writes the configuration to the folder $1 of the prefix: the files beside this one, and theirs.
+# Check the settings, and write the configuration to the folder $1 of the prefix: these files, and those made from settings.
 configure() {
   max_body_bytes=${MAX_BODY_BYTES:-1048576}
   check MAX_BODY_BYTES "$max_body_bytes" '[1-9][0-9]{0,9}' "a whole number of bytes"
@@ -78,7 +78,7 @@ configure() {
   check NGINX_UPSTREAM "$upstream" 'socket|replicas' "socket or replicas"
   https_port=${HTTPS_PORT:-8443}
   check HTTPS_PORT "$https_port" '[1-9][0-9]{0,4}' "a port"
-  # Each once, or nginx refuses them; upper and lower case are one.
+  # nginx refuses duplicates, and ignores case.
   hosts=$(printf '%s\n' "${ALLOWED_HOSTS:-}" | tr 'A-Z, ' 'a-z[\n*]' | sort -u)
   for host in $hosts; do
     check ALLOWED_HOSTS "$host" '(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*' "names such as example.org or *.example.org, with commas between them"
@@ -100,12 +100,12 @@ configure() {
   options=
   if [ "$proxy_protocol" = on ]; then options=" proxy_protocol"; fi
   if [ "$tls" = off ]; then
-    # docker-compose.yml does the same for containers with tcp_notsent_lowat, at no cost to fast clients far away.
+    # As tcp_notsent_lowat in docker-compose.yml, which is a setting of the kernel and would need root here.
     [ "$prefix" = "$PREFIX" ] || options="$options sndbuf=64k"
     echo "listen ${NGINX_LISTEN:-8080}$options;" >"$prefix/$1/listen.conf"
   else
     printf 'listen 8443 ssl%s;\ninclude tls.conf;\n' "$options" >"$prefix/$1/listen.conf"
-    echo "listen 8080$options;" >"$prefix/$1/plain-listen.conf"
+    echo "listen 8080$options;" >"$prefix/$1/redirect-listen.conf"
     [ -e "$prefix/certs/fullchain.pem" ] || echo "nginx: there is no certs/fullchain.pem yet: only HTTP is answered, until a reload finds it" >&2
   fi
 }
@@ -124,6 +124,15 @@ reload() {
   kill -HUP "$(cat nginx.pid)"
 }
 
+# Prints the site's address in the container's log, once, when the app is ready.
+announce() {
+  if [ -z "${SITE_URL:-}" ] || [ -e announced ]; then return; fi
+  if curl --fail --silent --max-time 1 --output /dev/null --unix-socket run/live.sock http://localhost/readyz; then
+    touch announced
+    echo "nginx: the site is ready at $(echo "$SITE_URL" | sed 's/127\.0\.0\.1\|0\.0\.0\.0/localhost/')" >/proc/1/fd/1
+  fi
+}
+
 here=$(cd "$(dirname "$0")" && pwd)
 prefix=${2:-$PREFIX}
 case ${1:-} in
@@ -137,7 +146,8 @@ case ${1:-} in
   health)
     set --
     if [ "${PROXY_PROTOCOL:-off}" = on ]; then set -- --haproxy-protocol; fi
-    exec curl --fail --silent --show-error --output /dev/null "$@" http://127.0.0.1:8080/nginx-health
+    curl --fail --silent --show-error --output /dev/null "$@" http://127.0.0.1:8080/nginx-health
+    announce
     ;;
   *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;
 esac

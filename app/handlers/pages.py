@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from time import perf_counter
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from werkzeug.wsgi import get_current_url
+
 from app.page import render
 from app.response import html
 
@@ -14,7 +16,7 @@ INSTANCE = socket.gethostname()
 
 def home(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return the home page."""
-    return page(environ, start_response, "home.html")
+    return page(environ, start_response, "home.html", origin=get_current_url(environ, root_only=True))
 
 
 def about(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -28,13 +30,14 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return html(start_response, render("hello.html", name=arguments["name"]))
 
 
-def page(environ: WSGIEnvironment, start_response: StartResponse, template: str) -> list[bytes]:
+def page(environ: WSGIEnvironment, start_response: StartResponse, template: str, **values: str) -> list[bytes]:
     """Return a page whose footer shows the instance, the worker, the request id and the rendering time."""
     started = perf_counter()
     return html(
         start_response,
         render(
             template,
+            **values,
             instance=INSTANCE,
             worker=os.getpid(),
             request_id=environ.get("HTTP_X_REQUEST_ID", ""),

@@ -1,4 +1,4 @@
-// Asks /version twenty times and counts who answered. Without scripts the section stays hidden, and nothing is missing.
+// Requests /version twenty times and counts the responses of each worker. Without scripts the section stays hidden.
 "use strict";
 
 const section = document.querySelector("#ask");

@@ -297,7 +297,7 @@ def hang(site: DrillSite, clients: Load) -> None:
     until(lambda: site.inspect("app")["RestartCount"] > restarts, "the app has been started again", 60)
 
 
-@drill("the app's socket disappears", Goal(None, ("* 503", "* IncompleteRead"), 45))
+@drill("the app's socket disappears", Goal(None, ("* 503", "* IncompleteRead"), 60))
 def remove_socket(site: DrillSite, clients: Load) -> None:
     restarts = site.inspect("app")["RestartCount"]
     shell(site, "app", 'rm "/run/app/$(readlink /run/app/live.sock)"')

@@ -33,7 +33,7 @@ TERMS = (
 FOLDERS = {"app": "/tmp /dev/shm", "nginx": "/run/nginx /run/nginx/buffers /tmp"}
 # In place of a disk: a volume in memory, which a drill can fill.
 SMALL_DISK = (
-    '  buffers: { driver: local, driver_opts: { type: tmpfs, device: tmpfs, o: "uid=101,gid=101,size=64m" } }\n'
+    '  buffers: { driver: local, driver_opts: { type: tmpfs, device: tmpfs, o: "uid=101,gid=101,size=128m" } }\n'
 )
 
 
@@ -58,7 +58,7 @@ class DrillSite(Site):
 
     def direct(self) -> tuple[str, int]:
         """Return nginx's address, without what Docker puts between, which takes any answer whoever reads it."""
-        [network] = self.inspect("nginx")["NetworkSettings"]["Networks"].values()
+        network = next(iter(self.inspect("nginx")["NetworkSettings"]["Networks"].values()))
         return network["IPAddress"], 8080
 
     def remains(self) -> dict[str, int]:

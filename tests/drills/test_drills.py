@@ -7,7 +7,7 @@ from tests.drills.drills import DRILLS, run
 from tests.drills.site import drill_site
 from tests.stack.conftest import require
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.nightly]
 
 
 CHOSEN = [

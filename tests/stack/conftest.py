@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import cache
 
 import httpx
@@ -16,6 +16,7 @@ from tests.stack.waiting import ROOT
 KINDS = {stack.kind: stack for stack in (LocalStack, ComposeStack)}
 Stack = LocalStack | ComposeStack
 RUNNING: list[Stack] = []
+LOG_LINES = 20  # of each service, in the report of a failed test
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -80,6 +81,18 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if nextitem is None or nextitem.get_closest_marker("xdist_group") != item.get_closest_marker("xdist_group"):
         while RUNNING:
             RUNNING.pop().down()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the last lines of the stack's logs to the report of a failed test."""
+    report = yield
+    for name in ("stack", "probe"):
+        if report.failed and (running := getattr(item, "funcargs", {}).get(name)) in RUNNING:
+            for service in ("app", "nginx"):
+                lines = running.logs(service).splitlines()[-LOG_LINES:]
+                report.sections.append((f"{service} of {name}, last lines of the log", "\n".join(lines)))
+    return report
 
 
 @cache

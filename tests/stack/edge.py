@@ -70,7 +70,7 @@ def in_container(stack: ComposeStack, conf: Path | None, settings: dict[str, str
             lambda: docker("inspect", "--format", "{{.State.Health.Status}}", container) == "healthy\n",
             "nginx is healthy",
         )
-        [network] = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()
+        network = next(iter(json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"].values()))
         direct = f"http://{network['IPAddress']}:8080"
         yield Edge(f"http://127.0.0.1:{port}", direct, lambda: docker("logs", container))
     finally:

@@ -29,8 +29,8 @@ PAGES = {
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 800}
 NARROWEST = {"width": 320, "height": 740}  # WCAG 2.2, 1.4.10
-# Levels A and AA of WCAG 2.0, 2.1 and 2.2, and axe's further recommendations.
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# Levels A and AA of WCAG 2.0, 2.1 and 2.2, level AAA (text contrast 7:1), and axe's further recommendations.
+RULES = ["wcag2a", "wcag2aa", "wcag2aaa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 LINTERS = ROOT / "tests" / "linters"
 
@@ -176,3 +176,12 @@ def test_page_does_not_scroll_sideways_on_phone(path, visit):
         for size in (PHONE, NARROWEST):
             page.set_viewport_size(size)
             assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+            cut = "[...document.querySelectorAll('main *')].filter(each => each.scrollWidth > each.clientWidth + 1)"
+            # An inline element has no width of its own.
+            assert page.evaluate(f"{cut}.filter(each => each.clientWidth).map(each => each.outerHTML)") == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_a_description(path, visit):
+    with visit(path) as page:
+        assert len(page.locator("meta[name=description]").get_attribute("content")) > 20

@@ -12,7 +12,7 @@ from tests.stack.compose import docker
 from tests.stack.conftest import require
 from tests.stack.waiting import ROOT
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.nightly]
 
 
 def compare(folder, **variables):

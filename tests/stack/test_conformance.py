@@ -148,6 +148,7 @@ LOSES_413 = differ(
     status=None,
     **ANYTHING,
 )
+OTHERS = {"mod_wsgi", "waitress"}  # no backend here: they show that the app is portable
 SERVERS = {
     "wsgiref": Server("{bin}/python -m app {port}", otherwise=NO_CHUNKED | ONE_SLASH),
     "gunicorn": Server("{bin}/gunicorn app.wsgi --bind 127.0.0.1:{port}", otherwise=REFUSES_RAW),
@@ -249,7 +250,11 @@ def exchange(connection: socket.socket, sent: bytes) -> bytes:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"alone-{name}")) for name in SERVERS]
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.xdist_group(f"alone-{name}"), *[pytest.mark.nightly] * (name in OTHERS)])
+        for name in SERVERS
+    ],
 )
 def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     """Run the application on one server, without settings."""

@@ -161,6 +161,12 @@ def with_wsgi_module(folder, text):
     return json.dumps({"services": {"app": volumes, "assets": volumes}})
 
 
+def test_address_is_printed_once_when_the_site_is_ready(stack):
+    address = stack.url.replace("127.0.0.1", "localhost")
+    until(lambda: "the site is ready at" in stack.logs("nginx"), "the address is printed")
+    assert stack.logs("nginx").count(f"nginx: the site is ready at {address}\n") == 1
+
+
 def test_image_has_no_code_of_other_folders(stack):
     assert stack.execute("app", "ls", "deploy").stdout.split() == ["server"]
 

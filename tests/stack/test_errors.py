@@ -50,7 +50,7 @@ def assert_ours(where, sent, title, accept):
         problem = json.loads(text)
         assert problem.keys() == {"title", "status", "detail", "request_id"}
         assert (f"{status} {problem['title']}", problem["status"], problem["request_id"]) == (title, status, identifier)
-        assert problem["detail"] != "This request could not be answered."
+        assert problem["detail"] != "The server could not answer this request."
     assert re.fullmatch("[0-9a-f]{32}", identifier)
     assert {name: answer.headers[name] for name in ALWAYS} == ALWAYS
     assert answer.headers["Retry-After"] == ("1" if status in (429, 503) else None)

@@ -182,6 +182,7 @@ def test_good_site_passes_and_every_route_is_measured(passed):
     assert load.report["settings"]["users"] == 20
 
 
+@pytest.mark.nightly
 def test_wrong_response_fails_the_run_and_is_reported(broken_site, tmp_path):
     load = Load(tmp_path, broken_site.url, LOCUST_USER_CLASSES="Visitor ApiClient")
     code, output = load.run()
@@ -194,6 +195,7 @@ def test_wrong_response_fails_the_run_and_is_reported(broken_site, tmp_path):
     assert errors.keys() == {"GET /about", "GET /version", "POST /echo"}
 
 
+@pytest.mark.nightly
 def test_slow_site_fails_the_run(broken_site, tmp_path):
     slow = PATIENT + '[route."GET /"]\np50_ms = 250\n'
     load = Load(tmp_path, broken_site.url, slow)
@@ -206,6 +208,7 @@ def test_slow_site_fails_the_run(broken_site, tmp_path):
 WORKERS = pytest.mark.parametrize("workers", [{}, {"LOCUST_PROCESSES": "2"}], ids=["alone", "with workers"])
 
 
+@pytest.mark.nightly
 @WORKERS
 def test_task_that_raises_fails_the_run_and_is_reported(workers, site, tmp_path):
     (tmp_path / "locustfile.py").write_text(
@@ -222,6 +225,7 @@ def test_task_that_raises_fails_the_run_and_is_reported(workers, site, tmp_path)
     assert (error["name"], error["error"]) == ("Stumbles", "KeyError('no such name')")
 
 
+@pytest.mark.nightly
 @WORKERS
 def test_response_that_times_out_has_failed(workers, hanging_site, tmp_path):
     limits = PATIENT + '[route."GET /about"]\nerror_percent = 0\n[route."GET /hello/{name}"]\nerror_percent = 0\n'
@@ -235,6 +239,7 @@ def test_response_that_times_out_has_failed(workers, hanging_site, tmp_path):
     assert "timed out" in errors["/hello/{name}"]
 
 
+@pytest.mark.nightly
 def test_response_without_a_request_id_fails(tmp_path):
     # Another program: the right status and text, and no X-Request-ID.
     (tmp_path / "index.html").write_text("It serves.")
@@ -265,6 +270,7 @@ def test_slow_generator_makes_the_run_invalid(site, tmp_path):
     assert "load: INVALID: this run does not measure the server" in output
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("workers", [2, 1], ids=["one of two", "the last one"])
 def test_lost_worker_makes_the_run_invalid(workers, site, tmp_path):
     load = Load(tmp_path, site.url, LOCUST_RUN_TIME="12s", LOCUST_PROCESSES=str(workers))
@@ -297,6 +303,7 @@ def ended_early(load, number):
     return running.returncode, output
 
 
+@pytest.mark.nightly
 def test_missing_users_make_the_run_invalid(site, tmp_path):
     # A ramp that is stopped early never had its users.
     code, output = ended_early(Load(tmp_path, site.url, LOCUST_SHAPE="ramp", LOCUST_RUN_TIME="60s"), signal.SIGINT)
@@ -304,12 +311,14 @@ def test_missing_users_make_the_run_invalid(site, tmp_path):
     assert "load: the generator's users_percent is " in output
 
 
+@pytest.mark.nightly
 def test_run_that_is_ended_early_is_invalid(site, tmp_path):
     code, output = ended_early(Load(tmp_path, site.url, LOCUST_SHAPE="soak", LOCUST_RUN_TIME="60s"), signal.SIGINT)
     assert code == 2, output
     assert re.search(r"load: the run was ended after \d+ s of 60 s\n", output)
 
 
+@pytest.mark.nightly
 def test_step_of_a_breakpoint_without_its_users_is_invalid(site, tmp_path):
     (tmp_path / "locustfile.py").write_text(
         "from locust.exception import StopUser\nfrom loadtest.locustfile import *\n"
@@ -323,6 +332,7 @@ def test_step_of_a_breakpoint_without_its_users_is_invalid(site, tmp_path):
     assert "load: 100 users: the generator's users_percent is " in output
 
 
+@pytest.mark.nightly
 def test_breakpoint_reports_the_highest_load_that_met_the_objectives(broken_site, tmp_path):
     # Eight threads answer 27 requests per second, at 0.3 s each.
     limits = PATIENT + '[route."GET /"]\np50_ms = 1000\n'
@@ -361,6 +371,7 @@ def test_server_that_does_not_speak_http_is_no_site(tmp_path):
     assert output.startswith(f"load: nothing answers at {url} (220 mail.example.org ESMTP")
 
 
+@pytest.mark.nightly
 def test_missing_workers_make_the_run_invalid(site, tmp_path):
     settings = {"LOCUST_PROCESSES": "1", "LOCUST_EXPECT_WORKERS_MAX_WAIT": "2"}
     code, output = Load(tmp_path, site.url, **settings, LOCUST_MASTER_NODE_PORT=str(free_port())).run()
@@ -369,6 +380,7 @@ def test_missing_workers_make_the_run_invalid(site, tmp_path):
     assert "load: INVALID: this run does not measure the server" in output
 
 
+@pytest.mark.nightly
 def test_port_of_another_run_makes_the_run_invalid(site, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
@@ -385,6 +397,7 @@ def test_objectives_that_are_not_allowed_are_refused(site, tmp_path):
     assert "no scenario has a route 'GET /abuot'" in line
 
 
+@pytest.mark.nightly
 def test_make_passes_its_variables_on(site, tmp_path):
     (tmp_path / "objectives.toml").write_text(PATIENT + "[total]\nrequests_per_second = 100000\n")
     options = {
@@ -412,6 +425,7 @@ def test_make_passes_its_variables_on(site, tmp_path):
     assert found["routes"].keys() <= {"POST /echo", "GET /version", "GET /readyz"}
 
 
+@pytest.mark.nightly
 def test_later_run_is_held_to_the_baseline(site, tmp_path):
     load = Load(tmp_path, site.url, RUNS="3", LOCUST_RUN_TIME="5s", LOCUST_USERS="10", LOCUST_USER_CLASSES="ApiClient")
     ended = subprocess.run(
@@ -488,6 +502,7 @@ def test_deploy_during_the_run_makes_it_invalid(workers, changing_site, tmp_path
     assert "then backend gunicorn, release r2, " in output
 
 
+@pytest.mark.nightly
 def test_deploy_during_the_run_can_be_allowed(changing_site, tmp_path):
     limits = PATIENT + "[total]\nrequests_per_second = 0\n"
     settings = {"LOCUST_USER_CLASSES": "Visitor", "LOCUST_ALLOW_CHANGE": "1"}

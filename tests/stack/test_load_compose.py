@@ -33,7 +33,7 @@ class Terminal(ComposeStack):
             self.environ.pop(name, None)
 
 
-@pytest.fixture(scope="module", params=["plain", "tls"])
+@pytest.fixture(scope="module", params=["plain", pytest.param("tls", marks=pytest.mark.nightly)])
 def site(request):
     """Return a running site on uWSGI, with settings of its own."""
     require("docker", "uwsgi")

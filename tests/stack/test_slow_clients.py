@@ -115,7 +115,7 @@ def direct(stack):
     """Return the address of the stack's nginx, without Docker's proxy, which reads ahead of its client."""
     if stack.kind == "processes":
         return stack.url
-    [network] = stack.inspect("nginx")["NetworkSettings"]["Networks"].values()
+    network = next(iter(stack.inspect("nginx")["NetworkSettings"]["Networks"].values()))
     return f"http://{network['IPAddress']}:8080"
 
 

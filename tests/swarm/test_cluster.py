@@ -16,7 +16,7 @@ from tests.stack.waiting import ROOT, until
 from tests.swarm.cluster import Cluster
 from tests.swarm.drills import DRILLS
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.nightly]
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,17 @@
-"""What stands in two places, because two programs read it, is the same in both."""
+"""A value that two programs read is the same in the files of both. tests/unit/test_limits_agree.py has the limits."""
 
 import re
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
 
 from app.settings import Settings
 from deploy.docker import Release
+from deploy.local.__main__ import site_address
 from deploy.server import launch, live, publish_static
 from tests.unit.configuration import (
     ROOT,
@@ -25,37 +27,37 @@ from tests.unit.configuration import (
 )
 from tests.unit.documentation import table
 
-OVERLAYS = ("tls/tls.yml", "swarm/stack.yml", "swarm/stack-assets.yml")
+SWARM = {"REGISTRY", "REPLICAS"}  # settings of deploy/swarm, which a fork may remove
 
 
 def defaults_in_compose():
-    """Return the defaults of the variables that docker-compose.yml fills in, and of those it hands on."""
-    more = "".join((ROOT / "deploy" / name).read_text() for name in OVERLAYS)
-    found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text + more))
-    handed_on = [name for service in ("app", "nginx", "locust") for name in services[service]["environment"]]
-    return found | dict.fromkeys(handed_on, "")
+    """Return the defaults of the variables in Compose's files, and "" for a variable that is only passed on."""
+    overlays = "".join(path.read_text() for path in sorted((ROOT / "deploy").glob("*/*.yml")))
+    found = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", compose_text + overlays))
+    variables = [item for service in ("app", "nginx", "locust") for item in services[service]["environment"].items()]
+    return found | {name: "" for name, value in variables if value is None}
 
 
 def defaults_in_example():
     return dict(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.MULTILINE))
 
 
-def test_a_plain_process_has_as_long_to_stop_as_a_container():
+def test_plain_process_has_the_stop_timeout_of_its_container():
     for name in ("app", "nginx"):
         assert services[name]["stop_grace_period"] == f"{supervisor[f'program:{name}']['stopwaitsecs']}s"
 
 
-def test_both_servers_replace_a_worker_after_as_many_requests():
+def test_both_servers_replace_a_worker_after_the_same_number_of_requests():
     assert gunicorn["max_requests"] == int(uwsgi["max-requests"])
-    # Not all at once: a start takes a second, in which a busy worker answers a thousand requests.
+    # A start takes a second, in which a busy worker handles a thousand requests. So the limits differ by thousands.
     assert gunicorn["max_requests_jitter"] >= 10000 <= int(uwsgi["max-requests-delta"])
 
 
-def test_the_socket_is_where_nginx_looks_for_it():
+def test_nginx_connects_to_the_socket_in_the_shared_volume():
     folder = Path(live.own_address({}).removeprefix(live.UNIX)).parent
     assert f"run:{folder}" in services["app"]["volumes"]
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
-    socket = (ROOT / "nginx" / "socket.conf").read_text()
+    socket = (ROOT / "nginx" / "upstream-socket.conf").read_text()
     assert re.findall(r"^ +server (.+);", socket, re.MULTILINE) == ["unix:run/live.sock"]
     assert f"run:{prefix}/run:ro" in services["nginx"]["volumes"]
     assert f"assets:{prefix}/static:ro" in services["nginx"]["volumes"]
@@ -74,14 +76,14 @@ def test_static_files_are_published_where_nginx_serves_them():
     assert f"COPY --from=static /srv/{built} {built}\nENV STATIC_DIR=/srv/{built}\n" in dockerfile
 
 
-def test_the_users_are_the_same_in_image_compose_and_volume():
+def test_users_are_the_same_in_image_compose_and_volume():
     assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE) == ["10001:10001", "101:101", "10001:10001"]
     assert services["app"]["user"] == services["assets"]["user"] == services["locust-web"]["user"] == "10001:10001"
     assert services["nginx"]["user"] == "101:101"
     assert "uid=0,gid=10001,mode=1775," in compose["volumes"]["run"]["driver_opts"]["o"]
 
 
-def test_the_port_inside_is_the_same_in_image_compose_and_load_test():
+def test_container_port_is_the_same_in_image_compose_and_load_test():
     port = re.search(r"\$\{NGINX_LISTEN:-(\d+)\}", control)[1]
     assert services["nginx"]["ports"] == ["${HTTP_BIND:-127.0.0.1}:${HTTP_PORT:-8080}:" + port]
     assert f"http://127.0.0.1:{port}/nginx-health\n" in control
@@ -89,7 +91,7 @@ def test_the_port_inside_is_the_same_in_image_compose_and_load_test():
     assert f'LOCUST_SITE="https://nginx:{tls_port} http://nginx:{port}"\n' in dockerfile
 
 
-def test_a_run_in_a_container_is_of_the_scenarios_that_stand_here():
+def test_load_test_in_a_container_uses_the_scenarios_of_the_working_tree():
     assert "WORKDIR /srv\n" in dockerfile
     assert "\nCOPY loadtest loadtest\n" in dockerfile
     for name in ("locust", "locust-web"):
@@ -97,7 +99,7 @@ def test_a_run_in_a_container_is_of_the_scenarios_that_stand_here():
     assert services["locust"]["volumes"][1:] == ["./loadtest/report:/srv/loadtest/report"]
 
 
-def test_tls_has_its_ports_and_folders_where_nginx_looks_for_them():
+def test_tls_overlay_has_the_ports_and_folders_of_nginx():
     overlay = yaml.safe_load((ROOT / "deploy" / "tls" / "tls.yml").read_text())["services"]["nginx"]
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
     assert overlay["volumes"] == [f"./deploy/tls/{name}:{prefix}/{name}:ro" for name in ("certs", "acme")]
@@ -106,24 +108,24 @@ def test_tls_has_its_ports_and_folders_where_nginx_looks_for_them():
     assert "https_port=${HTTPS_PORT:-8443}\n" in control
 
 
-def test_a_release_is_the_tag_of_the_image():
+def test_image_tag_names_the_release():
     tag = services["app"]["image"].rpartition("-app:")[2]
     assert tag.replace("${RELEASE:-dev}", "1-x").replace("${BACKEND:-gunicorn}", "uwsgi") == Release("1-x", "uwsgi").tag
 
 
-def test_each_backend_has_a_target_that_names_it():
+def test_each_backend_has_a_target_with_its_name():
     for backend in launch.BACKENDS:
         assert re.search(rf"^FROM app AS {backend}\n(?:.+\n)*ENV BACKEND={backend} ", dockerfile, re.MULTILINE)
     assert services["app"]["build"]["target"] == "${BACKEND:-gunicorn}"
 
 
-def test_the_error_page_of_nginx_may_have_the_style_that_it_has():
+def test_style_of_the_error_page_is_allowed_by_its_policy():
     style = re.search(r"<style>(.*?)</style>", (ROOT / "nginx/errors/error.html").read_text(), re.DOTALL)[1]
     digest = b64encode(sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "own.conf").read_text()
+    assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "common.conf").read_text()
 
 
-def test_the_error_page_of_nginx_looks_as_the_pages_of_the_app():
+def test_error_page_of_nginx_has_the_colours_of_the_app():
     page = (ROOT / "nginx/errors/error.html").read_text()
     for declaration in re.findall(r"--\w+: #\w+;", page):
         assert declaration in (ROOT / "app/static/style.css").read_text()
@@ -131,7 +133,7 @@ def test_the_error_page_of_nginx_looks_as_the_pages_of_the_app():
 
 def test_every_setting_is_in_the_example_with_its_default():
     compose_defaults, example_defaults = defaults_in_compose(), defaults_in_example()
-    assert example_defaults.keys() == compose_defaults.keys()
+    assert example_defaults.keys() - SWARM == compose_defaults.keys() - SWARM
     for name, default in compose_defaults.items():
         if default:
             assert example_defaults[name] == default
@@ -157,33 +159,35 @@ def test_every_setting_is_documented_with_its_default():
         ("RELEASE", Settings().release),
     ],
 )
-def test_the_application_has_the_defaults_that_the_example_names(name, default):
+def test_application_has_the_default_of_the_example(name, default):
     assert defaults_in_example()[name] == str(default)
 
 
-def test_the_launcher_has_the_defaults_that_the_example_names():
+def test_launcher_has_the_defaults_of_the_example():
     line = launch.command({})
     assert line[0] == defaults_in_example()["BACKEND"]
     assert line[line.index("--threads") + 1] == defaults_in_example()["WEB_THREADS"]
 
 
-def test_plain_processes_have_the_defaults_that_the_example_names():
-    source = (ROOT / "deploy" / "local" / "__main__.py").read_text()
-    assert f'"HTTP_BIND") or "{defaults_in_example()["HTTP_BIND"]}"' in source
-    assert f'"HTTP_PORT", {defaults_in_example()["HTTP_PORT"]},' in source
+def test_make_local_has_the_defaults_of_the_example(monkeypatch):
+    for name in ("HTTP_BIND", "HTTP_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("socket.create_server", Mock())  # the port may be in use
+    bind, port = site_address()
+    assert {"HTTP_BIND": bind, "HTTP_PORT": str(port)}.items() <= defaults_in_example().items()
 
 
-def test_the_python_and_nginx_images_are_named_once():
+def test_base_images_are_named_once():
     assert re.findall(r"^ARG (\w+_IMAGE)=\S+$", dockerfile, re.MULTILINE) == ["PYTHON_IMAGE", "NGINX_IMAGE"]
     assert {line for line in dockerfile.splitlines() if line.startswith("FROM $")} == {
         "FROM ${PYTHON_IMAGE} AS build", "FROM ${PYTHON_IMAGE} AS python", "FROM ${NGINX_IMAGE} AS nginx"
     }  # fmt: skip
 
 
-def test_every_lock_has_the_same_version_of_a_package_since_one_environment_has_them_all():
+def test_lock_files_agree_because_one_environment_has_them_all():
     found = {}
     for path in (ROOT / "requirements").glob("*.txt"):
-        # A package can have two versions, each for other versions of Python.
+        # A package can have two versions, for different versions of Python.
         for name, version in re.findall(r"^([\w.-]+)==(\S+)", path.read_text(), re.MULTILINE):
             found.setdefault(name, {}).setdefault(path.stem, set()).add(version)
     different = {name: locks for name, locks in found.items() if len({frozenset(each) for each in locks.values()}) > 1}

@@ -1,6 +1,7 @@
 """The structure of the tree: the direction of imports, no environment read at import, and what can be removed."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,11 +78,11 @@ MODULES = {
 }
 
 
-def imports(module):
-    """Yield the dotted names in the project that a module imports."""
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+def imports(path):
+    """Yield the dotted names in the project that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            assert not getattr(node, "level", 0), f"{module}, line {node.lineno}: write the whole name of the module"
+            assert not getattr(node, "level", 0), f"{path}, line {node.lineno}: write the whole name of the module"
             package = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
             yield from (f"{package}{each.name}" for each in node.names if f"{package}{each.name}".startswith(PROJECT))
 
@@ -94,7 +95,7 @@ def layer(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_run_downward(module):
     [package] = [each for each in MAY_IMPORT if is_in(module, each)]
-    for imported in imports(module):
+    for imported in imports(MODULES[module]):
         assert any(is_in(imported, each) for each in (package, *MAY_IMPORT[package])), f"{module} imports {imported}"
         if package == "app":
             assert layer(imported) > layer(module), f"{module} imports {imported}"
@@ -111,3 +112,19 @@ def test_no_module_reads_the_environment_at_import():
         [sys.executable, "-c", IMPORT, *modules], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (ended.stdout, ended.returncode) == ("", 0), ended.stderr
+
+
+def test_swarm_can_be_removed(tmp_path):
+    removed = ("deploy/swarm", "tests/swarm")
+    for path in (ROOT / "tests").rglob("*.py"):
+        if not {"swarm", "node_modules"} & set(path.parts):
+            assert not [each for each in imports(path) if each.startswith(("deploy.swarm.", "tests.swarm."))], path
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns(".[!e]*", "__pycache__", "node_modules", "mutants")  # not .env.example
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    for folder in removed:
+        shutil.rmtree(copy / folder, ignore_errors=True)  # a fork may have removed it
+    tests = ["tests/unit/test_consistency.py", "tests/unit/test_limits_agree.py"]
+    command = [sys.executable, "-m", "pytest", "--quiet", "-n0", *tests]
+    ended = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout

@@ -38,7 +38,7 @@ def test_unknown_asset_raises_lookup_error(manifest, folder):
 
 
 def test_page_links_style_and_script_with_digests():
-    page = render("home.html", instance="", worker=0, request_id="", elapsed=str)
+    page = render("home.html", instance="", worker=0, request_id="", origin="", elapsed=str)
     for name, attribute in (("style.css", "href"), ("app.js", "src")):
         url, integrity = assets.static(name)
         assert f'{attribute}="{url}" integrity="{integrity}"' in page

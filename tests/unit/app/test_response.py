@@ -62,7 +62,7 @@ def test_json_error_is_problem_details():
     assert json.loads(answer.body) == {
         "title": "Not Found",
         "status": 404,
-        "detail": HTTPStatus.NOT_FOUND.description,
+        "detail": "There is no page at this address.",
         "request_id": "the-id",
     }
 
