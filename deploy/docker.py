@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 SECONDS = 60  # for a command to end, after which it counts as hung
-LONG = 1800  # for a command that builds, transfers, starts or stops something
+LONG = 1800  # for a command that builds or transfers an image
 
 log = partial(print, "deploy:", flush=True)
 
@@ -112,10 +112,12 @@ def docker(  # noqa: PLR0913 (as subprocess.run)
     return ended.stdout or ""
 
 
-def compose(*arguments: str, release: Release, is_shown: bool = False, stderr: int = subprocess.PIPE) -> str:
+def compose(
+    *arguments: str, release: Release, is_shown: bool = False, stderr: int = subprocess.PIPE, seconds: int = 5 * SECONDS
+) -> str:
     """Run `docker compose` with this release as the app; raise DeployError if the command fails."""
     settings = {"RELEASE": release.name, "BACKEND": release.backend}
-    return docker("compose", *arguments, is_shown=is_shown, stderr=stderr, settings=settings, seconds=LONG)
+    return docker("compose", *arguments, is_shown=is_shown, stderr=stderr, settings=settings, seconds=seconds)
 
 
 def find_project(*options: str, environ: Mapping[str, str] | None = None) -> Project:

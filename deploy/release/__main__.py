@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from deploy.docker import (
+    LONG,
     Container,
     DeployError,
     Project,
@@ -70,18 +71,18 @@ def rollback(project: Project) -> None:
     state.check_settings(project)
     with locked(project):
         live = recover(project)
-        wanted = {name: value for name in ("RELEASE", "BACKEND") if (value := os.environ.get(name))}
+        name, backend = os.environ.get("RELEASE", ""), os.environ.get("BACKEND", "")
         kept = [
-            (tag, release)
-            for tag, release in state.history(project)
-            if release.name == wanted.get("RELEASE", release.name)
-            and release.backend == wanted.get("BACKEND", release.backend)
-            and not (live and release == live.release and live.state == "running")
+            (image, release)
+            for image, release in state.history(project)
+            if name in ("", release.name) and backend in ("", release.backend)
+            if not (live and live.state == "running" and live.release == release)
         ]
         if not kept:
-            raise DeployError(f"no earlier release {' on '.join(wanted.values())} is kept: see `make releases`")
-        tag, release = kept[-1]
-        docker("tag", tag, project.image(release))
+            wanted = " ".join(["release", name, f"on {backend}" * bool(backend)])
+            raise DeployError(f"no earlier {wanted.strip()} is kept: see `make releases`")
+        image, release = kept[-1]
+        docker("tag", image, project.image(release))
         go_live(project, release, live)
 
 
@@ -117,7 +118,7 @@ def build(project: Project, backend: str) -> Release:
 def build_candidate(name: str, backend: str) -> None:
     """Build the image of the candidate, which learns the name of its release."""
     options = ["--build-arg", f"RELEASE={name}", "--build-arg", "TAG=dev"]
-    compose("build", *options, "app", release=Release(CANDIDATE, backend), is_shown=True)
+    compose("build", *options, "app", release=Release(CANDIDATE, backend), is_shown=True, seconds=LONG)
 
 
 def go_live(project: Project, release: Release, previous: Container | None) -> None:
@@ -138,15 +139,15 @@ def go_live(project: Project, release: Release, previous: Container | None) -> N
         start_nginx(project, release)
         check_site(project)
         commit()
-    with reported("the history"):
+    with reported("not recorded for a rollback"):
         state.record(project, candidate)
     # Publishes the files served at / too, and creates the container that `docker compose up` and `start` expect.
-    with reported("the files at /"):
+    with reported("the files at / were not published"):
         compose("up", "--detach", "--no-build", "--no-deps", "assets", release=release)
     if previous:
         log(f"draining {previous.release}")
         stop(previous)
-    with reported("old sockets"):
+    with reported("old sockets were not removed"):
         sockets(project, candidate, "clean", *(each.id for each in containers(project, "app")))
     prune(project)
     try:

@@ -9,19 +9,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.docker import (
-    Container,
-    DeployError,
-    Project,
-    Release,
-    compose,
-    containers,
-    docker,
-    inspect,
-    last_logs,
-    log,
-)
-from deploy.release.cleanup import sockets, stop
+from deploy.docker import Container, DeployError, Project, Release, compose, containers, docker, inspect, last_logs, log
+from deploy.release.cleanup import reported, sockets, stop
 
 # Asked before and after the promotion. Name your important pages here: each must answer with a status below 500.
 PATHS = ["/", "/healthz", "/readyz"]
@@ -56,9 +45,9 @@ def keep_log(failed: Container) -> None:
     """Print the last log lines of a container, and write more of them to a file."""
     LOGS.mkdir(parents=True, exist_ok=True)
     path = LOGS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{failed.release.tag}.log"
-    with suppress(DeployError):
-        path.write_text(last_logs("container", "logs", failed.id, lines=LOG_LINES))
-        log(f"removing {failed.release}; its last log lines are:\n{last_logs('container', 'logs', failed.id)}")
+    with reported("its log is lost"):
+        path.write_text(text := last_logs("container", "logs", failed.id, lines=LOG_LINES))
+        log(f"removing {failed.release}; its last log lines are:", *text.splitlines()[-20:], sep="\n")
         log(f"more of its log is in {path}")
     for old in sorted(LOGS.glob("*.log"))[:-LOGS_KEPT]:
         old.unlink()
@@ -102,7 +91,8 @@ def watch(project: Project, candidate: Container) -> None:
     """Return when the container is healthy and stays so; raise DeployError if it exits, restarts or loses a worker."""
     while (now := inspect(candidate.id)[0]).health != "healthy":
         if now.state != "running" or now.restarts or now.health != "starting":
-            remedy = f": if it only needs longer, raise STARTUP_SECONDS ({startup(project)})"
+            limit = project.app.get("healthcheck", {}).get("start_period")
+            remedy = f": if it only needs longer, raise STARTUP_SECONDS ({limit})"
             raise DeployError(f"{now.release} did not start: {describe(now)}{remedy * (now.state == 'running')}")
         time.sleep(0.2)
     seconds = os.environ.get("WATCH_SECONDS", str(WATCH_SECONDS))
@@ -125,11 +115,6 @@ def watch(project: Project, candidate: Container) -> None:
             raise DeployError(f"{now.release} failed while it was watched: {len(exited)} workers exited")
         seen |= alive
         time.sleep(1)
-
-
-def startup(project: Project) -> str:
-    """Return the time that the health check gives the app to start."""
-    return str(project.app.get("healthcheck", {}).get("start_period", "unset"))
 
 
 def describe(container: Container) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.docker import LONG, Container, DeployError, Project, containers, docker, inspect, log
+from deploy.docker import SECONDS, Container, DeployError, Project, containers, docker, inspect, log
 from deploy.release import state
 
 KEPT = 5  # releases to roll back to, the live one included; the images of older releases are removed
@@ -49,22 +49,22 @@ def recover(project: Project) -> Container | None:
 
 def stop(container: Container) -> None:
     """Stop and remove a container. It may be gone, hung, paused or out of threads; it is drained if it can be."""
-    with reported(container):
+    with reported(f"{container.release} was not stopped"):
         if inspect(container.id)[0].state == "paused":
             docker("unpause", container.id)
-        docker("stop", container.id, seconds=LONG)
-    with reported(container):
+        docker("stop", container.id, seconds=2 * SECONDS)  # longer than stop_grace_period
+    with reported(f"{container.release} was not removed"):
         docker("rm", "--force", container.id)
 
 
 @contextmanager
-def reported(subject: object) -> Generator[None]:
-    """Log a DeployError, and go on: what is live does not depend on it."""
+def reported(problem: str) -> Generator[None]:
+    """Log a DeployError and go on, because the live release does not depend on it. A container may be gone."""
     try:
         yield
     except DeployError as error:
         if "No such container" not in str(error):
-            log(f"{subject.release if isinstance(subject, Container) else subject}: {error}")
+            log(f"{problem}: {error}")
 
 
 def prune(project: Project) -> None:

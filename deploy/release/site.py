@@ -2,7 +2,7 @@
 
 import re
 
-from deploy.docker import Container, DeployError, Project, Release, compose, containers, docker, log
+from deploy.docker import LONG, Container, DeployError, Project, Release, compose, containers, docker, log
 from deploy.release.candidate import PATHS
 
 ANSWER_SECONDS = 35  # nginx answers 504 after 30
@@ -12,7 +12,7 @@ def start_nginx(project: Project, release: Release) -> None:
     """Start nginx if it is not running. Build it only if it has no container, so that a deploy never replaces it."""
     found = containers(project, "nginx")
     if not found:
-        compose("build", "nginx", release=release, is_shown=True)
+        compose("build", "nginx", release=release, is_shown=True, seconds=LONG)
     if not any(each.state == "running" for each in found):
         compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--wait", "nginx", release=release)
     wanted = compose("config", "--hash", "nginx", release=release).split()[-1]
