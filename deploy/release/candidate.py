@@ -112,7 +112,7 @@ def watch(project: Project, candidate: Container) -> None:
         if (now.state, now.health, now.restarts) != ("running", "healthy", 0):
             raise DeployError(f"{now.release} failed while it was watched: {describe(now)}")
         if exited := seen - alive:
-            raise DeployError(f"{now.release} failed while it was watched: {len(exited)} workers exited")
+            raise DeployError(f"{now.release} failed while it was watched: {len(exited)} of its workers exited")
         seen |= alive
         time.sleep(1)
 

@@ -70,19 +70,31 @@ def test_deploy_switch_and_rollback_lose_no_request(site):
     until(site.is_up, "the site is up")
 
 
+def at(condition, statement):
+    """Return code for app/wsgi.py that runs a statement for the requests that meet a condition."""
+    return f"""
+whole = application
+def application(environ, start_response):
+    if {condition}:
+        {statement}
+    return whole(environ, start_response)
+"""
+
+
 BROKEN = {
     "does not build": ("1 +", "SyntaxError"),
     "cannot be imported": ("\nimport nowhere\n", "No module named 'nowhere'"),
     "is never ready": ('\nhealth.CHECKS["nothing"] = lambda: False\n', "it is running and unhealthy"),
-    "exits after three seconds": (later("os.kill(1, 15)"), "failed while it was watched: it is "),
-    "fails on its first page": ('\nROUTES["/"]["GET"] = None\n', "answers / with 500"),
+    # On a busy machine three seconds can pass before the release is healthy.
+    "exits after three seconds": (later("os.kill(1, 15)"), "(did not start|while it was watched|not ready .+): "),
+    "fails on its first page": (at('environ["PATH_INFO"] == "/"', "raise ValueError"), "answers / with 500"),
     "hangs on a page": (
-        '\nimport time\nROUTES["/healthz"]["GET"] = lambda *_: time.sleep(3600)\n',
+        at('environ["PATH_INFO"] == "/healthz"', "__import__('time').sleep(3600)"),
         "answers /healthz with nothing",
     ),
 }
 WORKERS = "loses its workers every three seconds"
-BROKEN[WORKERS] = (later("os._exit(1)"), " workers exited")
+BROKEN[WORKERS] = (later("os._exit(1)"), " of its workers exited")
 
 
 @pytest.mark.parametrize(
@@ -100,14 +112,13 @@ def test_failed_release_is_removed_and_the_live_one_stays_if_it(fault, site):
         site.restore("app/wsgi.py")
         site.restore("app/static/root/robots.txt")
     assert "failed" not in httpx.get(f"{site.url}/robots.txt").text
-    assert reason in output
+    assert re.search(reason, output)
     assert clients.outcomes() == {}
     assert (site.resources(), site.env()) == (before, env)
     if "last log lines" in output:
         [name] = re.findall(r"more of its log is in (\S+)", output)
         assert (site.root / name).stat().st_size > 0
         assert len(list((site.root / name).parent.iterdir())) <= 5
-    assert "<none>" not in docker("image", "ls", f"{site.project}-app", "--format", "{{.Tag}}")
 
 
 @pytest.mark.nightly
@@ -324,22 +335,13 @@ def test_ignored_hangup_and_a_container_that_is_gone_do_not_fail_a_deploy(site):
 @pytest.mark.nightly
 def test_release_that_fails_behind_nginx_is_replaced_by_the_previous_one(site):
     before, env = site.resources(), site.env()
-    site.change("app/wsgi.py", BEHIND_NGINX)
+    site.change("app/wsgi.py", at('"HTTP_X_FORWARDED_HOST" in environ', "raise ValueError"))
     try:
         assert "nginx answers / with 500" in site.make(fails=True)
     finally:
         site.restore("app/wsgi.py")
     assert httpx.get(f"{site.url}/").status_code == 200
     assert (site.resources(), site.env()) == (before, env)
-
-
-BEHIND_NGINX = """
-whole = application
-def application(environ, start_response):
-    if environ.get("HTTP_X_FORWARDED_HOST"):
-        raise ValueError("behind nginx")
-    return whole(environ, start_response)
-"""
 
 
 @pytest.mark.nightly

@@ -92,15 +92,17 @@ def test_uploads_that_stall_take_no_more_memory_than_there_is(probe):
 MB = 16  # blocks of /download: 1 MiB
 
 
-def length_at(url, rate, seconds=60):
-    """Return how many bytes a client receives that reads so many bytes a second, until the end or the time is over."""
-    received, begun = 0, time.monotonic()
+def length_at(url, rate, seconds=60, delay=0):
+    """Return how many bytes a client receives that waits `delay` seconds and then reads `rate` bytes a second."""
+    received = 0
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), timeout=30) as client:
         client.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % address.path.encode())
         with client.makefile("rb", 0) as head:
             while head.readline().strip():
                 pass
+        time.sleep(delay)
+        begun = time.monotonic()
         while (passed := time.monotonic() - begun) < seconds:
             if received > passed * rate:
                 time.sleep(0.05)
@@ -121,7 +123,7 @@ def direct(stack):
 
 def test_a_download_larger_than_nginx_may_store_is_not_cut(probe):
     with ThreadPoolExecutor(2) as pool:
-        lengths = pool.map(lambda _: length_at(f"{direct(probe)}/download/{200 * MB}", 30_000_000), range(2))
+        lengths = pool.map(lambda _: length_at(f"{direct(probe)}/download/{200 * MB}", 30_000_000, delay=6), range(2))
         assert [*lengths] == [200 * 2**20] * 2
 
 
