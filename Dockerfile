@@ -48,6 +48,9 @@ COPY deploy/server deploy/server
 COPY --from=static /srv/static static
 ENV STATIC_DIR=/srv/static
 RUN python -m compileall -q app deploy
+# `docker compose up` must not build an image under the name of a release whose image was removed.
+ARG TAG=dev
+RUN [ "$TAG" = dev ] || { echo "release $TAG has no image any more: run make deploy or make rollback" >&2; exit 1; }
 USER 10001:10001
 CMD ["python", "-m", "deploy.server.launch"]
 

@@ -5,20 +5,20 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
-# The command line and the environment take precedence over .env.
-export BACKEND ?= $(shell sed -n "s/^BACKEND=['\"]*\([a-z]*\).*/\1/p" .env 2>/dev/null)
 
 .PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-local: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## Run the site without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
+local: .venv/local ## Run the site without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
 	@deploy/install.sh nginx
+	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi
 	@exec .venv/bin/python -m deploy.local
 
-dev: .venv/local $(if $(filter uwsgi,$(BACKEND)),.venv/uwsgi) ## Run the site without Docker for development: edits are served at once, errors show a traceback
+dev: .venv/local ## Run the site without Docker for development: edits are served at once, errors show a traceback
 	@deploy/install.sh nginx
+	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi
 	@exec .venv/bin/python -m deploy.local.dev
 
 deploy: ## Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name)
@@ -53,10 +53,11 @@ test-unit: .venv/test ## Run only the tests in process
 
 # Without BACKEND on the command line or in the environment, the backend does not change, even if .env names another.
 swarm-deploy: ## Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
-	@exec env $(if $(filter file,$(origin BACKEND)),-u BACKEND) $(PYTHON) -m deploy.swarm
+	@exec $(PYTHON) -m deploy.swarm
 
 drills: .venv/test ## Run failure drills on a stack under load, on both backends, and print the failed requests
 	@.venv/bin/python -m tests.drills
+	@.venv/bin/python -m tests.drills.kills
 
 swarm-drills: .venv/test ## Run failure drills on a Docker Swarm of three machines, each a container
 	@.venv/bin/python -m tests.swarm

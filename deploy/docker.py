@@ -3,8 +3,13 @@
 import json
 import os
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
+
+SECONDS = 60  # for a command to end, after which it counts as hung
+LONG = 1800  # for a command that builds or transfers an image
 
 log = partial(print, "deploy:", flush=True)
 
@@ -37,15 +42,16 @@ class Release:
 
 @dataclass(frozen=True)
 class Container:
-    """A container of the app, as the engine described it when it was inspected."""
+    """A container of the project, as the engine described it when it was inspected."""
 
     id: str
     image: str
-    hostname: str
-    pid: int  # of its first process, on this machine
+    image_id: str
     state: str  # running, restarting, exited, ...
     health: str  # starting, healthy, unhealthy, or none without a health check
     restarts: int
+    environ: dict[str, str] = field(default_factory=dict[str, str])
+    config_hash: str = ""  # of the service in Compose's files, when Compose created the container
 
     @property
     def release(self) -> Release:
@@ -58,49 +64,69 @@ class Project:
     """The Compose project, resolved by Compose from its files, the environment and .env."""
 
     name: str
+    release: Release  # that `docker compose up` starts
+    app: dict[str, Any]  # the service, without what differs between two releases
     repository: str  # the app's image without its tag
-    backend: str
+    volume: str  # of the sockets
 
     def image(self, release: Release) -> str:
         """Return the full name of a release's image."""
         return f"{self.repository}:{release.tag}"
 
 
-def docker(*arguments: str, is_shown: bool = False, stdin: str = "", settings: dict[str, str] | None = None) -> str:
-    """Run `docker` and return its output, or show it as it appears; raise DeployError if the command fails.
+def docker(  # noqa: PLR0913 (as subprocess.run)
+    *arguments: str,
+    is_shown: bool = False,
+    stdin: str = "",
+    stderr: int = subprocess.PIPE,
+    settings: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    seconds: int = SECONDS,
+) -> str:
+    """Run `docker` and return its output, or show it as it appears; raise DeployError if it fails or hangs.
 
-    `settings` are added to the environment of the command.
+    `settings` are added to the environment of the command, which is `environ` or that of this process.
     """
     try:
         ended = subprocess.run(
             ["docker", *arguments],
-            env=os.environ | (settings or {}),
+            env={**(os.environ if environ is None else environ), **(settings or {})},
             input=stdin,
             stdout=None if is_shown else subprocess.PIPE,
-            stderr=None if is_shown else subprocess.PIPE,
+            stderr=None if is_shown else stderr,
             text=True,
+            errors="replace",
             check=False,
+            timeout=seconds,
             close_fds=False,  # the command keeps the lock of deploy/release, even if the deploy is killed
         )
     except FileNotFoundError as error:
         raise DeployError("docker is not installed: see https://docs.docker.com/engine/install/") from error
+    except subprocess.TimeoutExpired as error:
+        raise DeployError(
+            f"docker {' '.join(arguments[:3])} ... did not end within {seconds} seconds, and was killed"
+        ) from error
     if ended.returncode:
         output = (ended.stderr or ended.stdout or "see above").strip()
         raise DeployError(f"docker {' '.join(arguments[:3])} ... failed: {output}")
     return ended.stdout or ""
 
 
-def compose(*arguments: str, release: Release, is_shown: bool = False) -> str:
+def compose(
+    *arguments: str, release: Release, is_shown: bool = False, stderr: int = subprocess.PIPE, seconds: int = 5 * SECONDS
+) -> str:
     """Run `docker compose` with this release as the app; raise DeployError if the command fails."""
     settings = {"RELEASE": release.name, "BACKEND": release.backend}
-    return docker("compose", *arguments, is_shown=is_shown, settings=settings)
+    return docker("compose", *arguments, is_shown=is_shown, stderr=stderr, settings=settings, seconds=seconds)
 
 
-def find_project() -> Project:
-    """Return the project in the working folder."""
-    config = json.loads(docker("compose", "config", "--format", "json"))
+def find_project(*options: str, environ: Mapping[str, str] | None = None) -> Project:
+    """Return the project in the working folder, as `docker compose OPTIONS` resolves it in this environment."""
+    config = json.loads(docker("compose", *options, "config", "--format", "json", environ=environ))
     app = config["services"]["app"]
-    return Project(config["name"], app["image"].rpartition(":")[0], app["build"]["target"])
+    repository, _, tag = app.pop("image").rpartition(":")
+    del app["build"]
+    return Project(config["name"], Release.from_tag(tag), app, repository, config["volumes"]["run"]["name"])
 
 
 def containers(project: Project, service: str, *, one_off: bool = False) -> list[Container]:
@@ -108,49 +134,31 @@ def containers(project: Project, service: str, *, one_off: bool = False) -> list
     labels = {"project": project.name, "service": service, "oneoff": str(one_off)}
     filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
     found = docker("container", "ls", "--all", "--quiet", "--no-trunc", *filters).split()
-    return [inspect(container) for container in reversed(found)]
+    return inspect(*reversed(found)) if found else []
 
 
-def inspect(container: str) -> Container:
-    """Return the current description of the container with this id."""
-    [found] = json.loads(docker("container", "inspect", container))
-    state = found["State"]
-    return Container(
-        found["Id"],
-        found["Config"]["Image"],
-        found["Config"]["Hostname"],
-        state["Pid"],
-        state["Status"],
-        state.get("Health", {}).get("Status", "none"),
-        found["RestartCount"],
-    )
+def inspect(*ids: str) -> list[Container]:
+    """Return the current descriptions of the containers with these ids."""
+    return [
+        Container(
+            found["Id"],
+            found["Config"]["Image"],
+            found["Image"],
+            found["State"]["Status"],
+            found["State"].get("Health", {}).get("Status", "none"),
+            found["RestartCount"],
+            dict(line.partition("=")[::2] for line in found["Config"]["Env"]),
+            found["Config"]["Labels"].get("com.docker.compose.config-hash", ""),
+        )
+        for found in json.loads(docker("container", "inspect", *ids))
+    ]
 
 
-def last_logs(*command: str) -> str:
-    """Return the last 20 lines of `docker COMMAND`, one of Docker's logs commands."""
-    command = ("docker", *command, "--tail=20")
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
-
-
-def workers(container: Container) -> set[str]:
-    """Return the process ids of the server's workers: the children of the container's first process."""
-    try:
-        lines = docker("top", container.id, "-o", "pid,ppid").splitlines()[1:]
-    except DeployError:  # the container has exited
-        return set()
-    return {pid for pid, parent in map(str.split, lines) if parent == str(container.pid)}
+def last_logs(*command: str, lines: int = 20) -> str:
+    """Return the last lines of `docker COMMAND`, one of Docker's logs commands."""
+    return docker(*command, f"--tail={lines}", stderr=subprocess.STDOUT)
 
 
 def image_id(name: str) -> str:
     """Return the id of the image with this name, or "" if it does not exist."""
     return docker("image", "ls", "--quiet", "--no-trunc", name).strip()
-
-
-def find_live(candidates: list[Container]) -> Container | None:
-    """Return the container that live.sock points to, or the first one if live.sock points to none of them."""
-    for container in candidates:
-        if container.state == "running":
-            target = docker("exec", container.id, "sh", "-c", "readlink /run/app/live.sock || true").strip()
-            found = [each for each in candidates if target == f"{each.hostname}.sock"]
-            return (found or candidates)[0]
-    return candidates[0] if candidates else None

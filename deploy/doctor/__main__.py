@@ -46,7 +46,7 @@ def findings() -> Iterator[Finding]:
         services: dict[str, Any] = json.loads(docker("compose", "config", "--format", "json"))["services"]
     except DeployError as error:
         # Compose checks these settings, and does not always name the bad one.
-        names = "HTTP_BIND, HTTP_PORT, HTTPS_PORT, LOCUST_PORT, APP_CPUS, APP_MEMORY, COMPOSE_FILE"
+        names = "HTTP_BIND, HTTP_PORT, HTTPS_PORT, LOCUST_PORT, APP_CPUS, APP_MEMORY, STARTUP_SECONDS, COMPOSE_FILE"
         yield Finding(" ".join(str(error).split()), f"correct the setting it names: one of {names}")
         return
     yield from machine.check_cgroups(info)

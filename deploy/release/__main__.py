@@ -1,37 +1,36 @@
 """`make deploy`, `make rollback`, `make releases`: replace the live release without losing a request.
 
-A deploy starts the candidate beside the live container and watches it. Then it points live.sock at the candidate
-(deploy/server/live.py), and drains and stops the previous container. Nothing that serves is touched before that
-promotion. So a release that fails, or a deploy that is interrupted, loses no request. It needs only Docker and Python's
-standard library.
+A deploy creates the candidate beside the live container, starts and watches it. All that can fail happens before the
+promotion, which points live.sock at the candidate (deploy/server/live.py). Then the deploy checks the site through
+nginx, renames the new .env into place, and stops the previous container. A deploy can be killed at any step: the site
+goes on, and the next `docker compose up` or deploy finds a consistent state. It needs only Docker and Python's standard
+library.
 """
 
-import fcntl
 import os
 import signal
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.docker import (
+    LONG,
+    Container,
     DeployError,
     Project,
     Release,
     compose,
     containers,
     docker,
-    find_live,
     find_project,
     image_id,
     log,
 )
 from deploy.release import names, state
-from deploy.release.candidate import WATCH_SECONDS, promote, removed_on_failure, start, wait_until_healthy, watch
-from deploy.release.cleanup import prune, recover, remove_sockets, remove_unfinished, retire
-
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+from deploy.release.candidate import PATHS, create, removed_on_failure, watch
+from deploy.release.cleanup import CANDIDATE, find_live, prune, recover, remove_candidates, reported, sockets, stop
+from deploy.release.lock import locked
+from deploy.release.site import check_site, start_nginx
 
 
 def main() -> None:
@@ -41,131 +40,123 @@ def main() -> None:
     command = " ".join(sys.argv[1:])
     if command not in commands:
         sys.exit(f"usage: python3 -m deploy.release {'|'.join(commands)}")
-    for each in SIGNALS:
-        signal.signal(each, signal.default_int_handler)
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) != signal.SIG_IGN:  # nohup
+            signal.signal(each, signal.default_int_handler)
+    recorded = {name: value for name, value in os.environ.items() if name not in ("BACKEND", "RELEASE")}
     try:
-        commands[command](find_project())
+        commands[command](find_project(environ=recorded))
     except (DeployError, OSError) as error:
         sys.exit(f"deploy: {error}")
     except KeyboardInterrupt:
-        print("deploy: interrupted: the live release did not change; the next deploy cleans up", file=sys.stderr)
+        print("deploy: interrupted: `make releases` shows what is live; the next deploy cleans up", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 
 def deploy(project: Project) -> None:
     """Build a release from the working tree and make it live."""
-    with locked():
-        recover(project)
+    state.check_settings(project)
+    if not image_id(project.repository):  # the lock runs in a container
+        build_candidate("first", backend(project, None))
+    with locked(project):
+        live = recover(project)
         try:
-            go_live(project, build(project))
+            go_live(project, build(project, backend(project, live)), live)
         finally:
-            remove_unfinished(project)
+            remove_candidates(project)
 
 
 def rollback(project: Project) -> None:
-    """Make the previous release live again, or the one that RELEASE names, from its image."""
-    with locked():
-        recover(project)
-        name = os.environ.get("RELEASE")
-        earlier = [each for each in state.releases()[:-1] if name in (None, "", each.name)]
-        kept = [each for each in earlier if image_id(project.image(each))]
+    """Make the previous release live again, or the one that RELEASE and BACKEND name, from its image."""
+    state.check_settings(project)
+    with locked(project):
+        live = recover(project)
+        name, backend = os.environ.get("RELEASE", ""), os.environ.get("BACKEND", "")
+        kept = [
+            (image, release)
+            for image, release in state.history(project)
+            if name in ("", release.name) and backend in ("", release.backend)
+            if not (live and live.state == "running" and live.release == release)
+        ]
         if not kept:
-            raise DeployError(f"no earlier release{f' {name}' if name else ''} is kept: see `make releases`")
-        go_live(project, kept[-1])
+            wanted = " ".join(["release", name, f"on {backend}" * bool(backend)])
+            raise DeployError(f"no earlier {wanted.strip()} is kept: see `make releases`")
+        image, release = kept[-1]
+        docker("tag", image, project.image(release))
+        go_live(project, release, live)
 
 
 def list_releases(project: Project) -> None:
     """Print the releases to roll back to, the latest last, and mark the live one."""
-    live = find_live(containers(project, "app"))
+    live = find_live(project)
     live = live if live and live.state == "running" else None
-    for release in state.releases():
-        note = "" if image_id(project.image(release)) else "  (its image has been removed)"
-        print(f"{'*' if live and live.release == release else ' '} {release}{note}")
+    for _, release in state.history(project):
+        print(f"{'*' if live and live.release == release else ' '} {release}")
     log(f"{live.release} is live" if live else "no release is live")
 
 
-@contextmanager
-def locked() -> Generator[None]:
-    """Hold the lock; raise DeployError if another deploy holds it.
-
-    The commands of a deploy inherit the lock. So a deploy that is killed holds it until its last command ends.
-    """
-    with state.UNFINISHED.open("a") as file:
-        os.set_inheritable(file.fileno(), True)  # noqa: FBT003 (the parameter has no name)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DeployError("another deploy is running here: try again when it has ended") from error
-        yield
+def backend(project: Project, live: Container | None) -> str:
+    """Return the backend to deploy: BACKEND in the environment, or else the live one, or else the one in .env."""
+    return os.environ.get("BACKEND") or (live.release.backend if live else project.release.backend)
 
 
-def build(project: Project) -> Release:
+def build(project: Project, backend: str) -> Release:
     """Build the working tree and return the release; raise DeployError if RELEASE names another image."""
     requested = names.requested()
-    candidate = Release("candidate", project.backend)
     for name in [requested] if requested else names.defaults():
-        release = Release(name, project.backend)
-        state.write_unfinished(candidate)
+        release = Release(name, backend)
         log(f"building {release}")
-        compose("build", "--build-arg", f"RELEASE={name}", "app", release=candidate, is_shown=True)
-        built = image_id(project.image(candidate))
+        build_candidate(name, backend)
+        built = image_id(project.image(Release(CANDIDATE, backend)))
         if (existing := image_id(project.image(release))) in ("", built):
             if not existing:
-                state.write_unfinished(candidate, release)
                 docker("tag", built, project.image(release))
             return release
     raise DeployError(f"RELEASE is {requested!r}: another image has that name already: choose another name")
 
 
-def go_live(project: Project, release: Release) -> None:
+def build_candidate(name: str, backend: str) -> None:
+    """Build the image of the candidate, which learns the name of its release."""
+    options = ["--build-arg", f"RELEASE={name}", "--build-arg", "TAG=dev"]
+    compose("build", *options, "app", release=Release(CANDIDATE, backend), is_shown=True, seconds=LONG)
+
+
+def go_live(project: Project, release: Release, previous: Container | None) -> None:
     """Start, watch and promote the release, and retire the previous one; raise DeployError if the release fails."""
     begun = time.monotonic()
-    previous = find_live(before := containers(project, "app"))
-    if previous and previous.state in ("created", "exited", "dead"):  # `up --scale` would start it too
-        log(f"{previous.release} is not running: removing its container")
-        docker("rm", "--force", previous.id)
-        previous, before = None, []
     log("checking its settings, importing its application, publishing its static files")
     ahead = ["python", "-m", "deploy.server.publish_static", "--ahead"]
     compose("run", "--rm", "--no-deps", "--no-TTY", "assets", *ahead, release=release)
-    with removed_on_failure(project, before):
-        candidate = start(project, release, before)
-        wait_until_healthy(candidate)
-        log(f"healthy; watching it for {WATCH_SECONDS} seconds")
-        watch(candidate)
-    with signals_blocked():
-        with removed_on_failure(project, before):
-            promote(candidate)
-        state.write_live(release)
+    with removed_on_failure(project, previous) as before:
+        log("starting it beside the live release" if previous else "starting it")
+        candidate = create(project, release, before)
+        docker("start", candidate.id)
+        watch(project, candidate)
+        commit = state.prepare(release)
         docker("update", "--restart", "unless-stopped", candidate.id)
-        if previous:
-            docker("update", "--restart", "no", previous.id)
+        log("promoting it")
+        sockets(project, candidate, "promote", candidate.id, *PATHS)
+        start_nginx(project, release)
+        check_site(project)
+        commit()
+    with reported("not recorded for a rollback"):
+        state.record(project, candidate)
     # Publishes the files served at / too, and creates the container that `docker compose up` and `start` expect.
-    compose("up", "--detach", "--no-build", "--no-deps", "assets", release=release)
-    start_nginx(project, release)
+    with reported("the files at / were not published"):
+        compose("up", "--detach", "--no-build", "--no-deps", "assets", release=release)
     if previous:
         log(f"draining {previous.release}")
-        retire(previous)
-    remove_sockets(project, candidate)
+        stop(previous)
+    with reported("old sockets were not removed"):
+        sockets(project, candidate, "clean", *(each.id for each in containers(project, "app")))
     prune(project)
-    log(f"{release} is live, after {time.monotonic() - begun:.0f} seconds")
-
-
-@contextmanager
-def signals_blocked() -> Generator[None]:
-    """Delay SIGINT, SIGTERM and SIGHUP to the end of the block, for this process and the commands it runs."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-
-
-def start_nginx(project: Project, release: Release) -> None:
-    """Start nginx if it is not running. Build it only if it has no container, so that a deploy never replaces it."""
-    if not containers(project, "nginx"):
-        compose("build", "nginx", release=release, is_shown=True)
-    compose("up", "--detach", "--no-build", "--no-deps", "--no-recreate", "--wait", "nginx", release=release)
+        check_site(project)
+    except DeployError as error:
+        raise DeployError(
+            f"{release} is live, but fails without the previous release: {error}: `make rollback`"
+        ) from error
+    log(f"{release} is live, after {time.monotonic() - begun:.0f} seconds")
 
 
 if __name__ == "__main__":

@@ -1,51 +1,78 @@
-"""The deploy's record: .env names the live release for Compose, .releases lists the releases to roll back to.
+"""The deploy's record: .env names the live release for Compose, and the engine keeps the releases to roll back to.
 
-The last line of .releases is the live release. Both files are replaced atomically: a reader finds either the previous
-text or the new one, even after a power cut.
+The history is with the engine, because a project can have several working copies: the tag HISTORY:NUMBER-RELEASE for
+each release, the live one last.
 """
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from stat import S_IMODE
 
-from deploy.docker import Release
+from deploy.docker import Container, DeployError, Project, Release, docker, find_project, log
 
 ENV = Path(".env")
-RELEASES = Path(".releases")
-UNFINISHED = Path(".deploy")  # the lock file; it lists the releases that the running deploy has started to build
+# A quoted value can have several lines, which may look like assignments.
+ASSIGNMENT = re.compile(
+    rb"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*[=:][ \t]*(?:'[^']*'|"(?:\\.|[^"\\])*"|)[^\n]*(?:\n|\Z)""", re.MULTILINE
+)
+# Not settings of the app: they say which engine and which project.
+INHERITED = ("PATH", "HOME", "DOCKER_", "COMPOSE_", "SSH_", "XDG_", "BACKEND", "RELEASE")
 
 
-def with_settings(text: str, **settings: str) -> str:
-    """Return the text of a .env file with each setting in it exactly once and every other line unchanged."""
-    for name, value in settings.items():
-        line = f"{name}={value}\n"
-        assignment = re.compile(rf"^[ \t]*(?:export[ \t]+)?{name}[ \t]*[=:].*(?:\n|\Z)", re.MULTILINE)
-        if found := assignment.search(text):
-            text = text[: found.start()] + line + assignment.sub("", text[found.end() :])
-        else:
-            text = f"{text}\n{line}" if text and not text.endswith("\n") else text + line
-    return text
+def with_settings(text: bytes, **settings: str) -> bytes:
+    """Return the text of a .env file with each setting in it exactly once and every other byte unchanged."""
+    left = dict(settings)
+
+    def replace(found: re.Match[bytes]) -> bytes:
+        if (name := found[1].decode()) not in settings:
+            return found[0]
+        return f"{name}={left.pop(name)}\n".encode() if name in left else b""
+
+    text = ASSIGNMENT.sub(replace, text)
+    if left and text and not text.endswith(b"\n"):
+        text += b"\n"
+    return text + "".join(f"{name}={value}\n" for name, value in left.items()).encode()
 
 
-def replace(path: Path, text: str) -> None:
-    """Replace the text of a file atomically and durably. Keep its permissions and, if allowed, its owner.
+def prepare(release: Release, **settings: str) -> Callable[[], None]:
+    """Write the .env that names this release to .env.new, and return a function that puts it in place.
 
-    .env may hold secrets. So the new file gets the permissions of the old one before it gets the text.
+    All that can fail is done here: reading, encoding, a full disk. Compose has to read the release in it.
     """
-    path = path.resolve()  # keeps a symlink
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.unlink(missing_ok=True)  # from a deploy that was killed
-    temporary.touch(0o600 if path.exists() else 0o666, exist_ok=False)
-    with temporary.open("w") as file:
-        if path.exists():
-            copy_owner(path.stat(), file.fileno())
+    path = ENV.resolve()  # keeps a symlink
+    text = path.read_bytes() if path.exists() else b""
+    temporary = path.with_name(".env.new")
+    write(temporary, with_settings(text, **settings, BACKEND=release.backend, RELEASE=release.name), path)
+    environ = {name: value for name, value in os.environ.items() if name not in ("BACKEND", "RELEASE")}
+    found = find_project("--env-file", str(temporary), environ=environ).release
+    if found != release:
+        raise DeployError(f"cannot write {release} to .env, Compose reads {found} in it: correct RELEASE and BACKEND")
+
+    def commit() -> None:
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)  # or a power cut brings the previous one back
+        os.close(folder)
+
+    return commit
+
+
+def write(path: Path, text: bytes, like: Path) -> None:
+    """Write a file durably, with the permissions and, if allowed, the owner of `like`.
+
+    .env may hold secrets. So the file gets the permissions before it gets the text.
+    """
+    path.unlink(missing_ok=True)  # from a deploy that was killed
+    path.touch(0o600 if like.exists() else 0o666, exist_ok=False)
+    with path.open("wb") as file:
+        if like.exists():
+            copy_owner(like.stat(), file.fileno())
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def copy_owner(source: os.stat_result, file: int) -> None:
@@ -56,37 +83,43 @@ def copy_owner(source: os.stat_result, file: int) -> None:
     os.fchmod(file, S_IMODE(source.st_mode))
 
 
-def releases() -> list[Release]:
-    """Return the releases that can be rolled back to, the live one last."""
-    return read(RELEASES)
+def follow(project: Project, live: Container) -> None:
+    """Record the live release in .env and in the history, if a deploy was killed or this is another working copy."""
+    if live.release != project.release:
+        # Without .env, the settings of the live release are those to keep.
+        settings = {} if ENV.exists() else {name: live.environ.get(name, "") for name in project.app["environment"]}
+        log(f".env is not about the live release: writing {live.release} to it")
+        prepare(live.release, **{name: value for name, value in settings.items() if value})()
+    if live.release.name != "dev":
+        record(project, live)
 
 
-def write_releases(kept: list[Release]) -> None:
-    """Record the releases that can be rolled back to, the live one last."""
-    replace(RELEASES, lines(kept))
+def check_settings(project: Project) -> None:
+    """Raise DeployError if the environment has settings of the app: the next `docker compose up` would lose them."""
+
+    def without(*names: str) -> dict[str, object]:
+        environ = {name: value for name, value in os.environ.items() if name not in names}
+        return find_project(environ=environ).app
+
+    others = [name for name in os.environ if not name.startswith(INHERITED)]
+    if without(*others) != project.app:
+        given = [f"{name}={os.environ[name]}" for name in others if without(name) != project.app]
+        raise DeployError(f"a deploy does not record {' '.join(given)}: put it into .env, then deploy")
 
 
-def write_live(release: Release) -> None:
-    """Record the live release."""
-    replace(ENV, with_settings(ENV.read_text() if ENV.exists() else "", BACKEND=release.backend, RELEASE=release.name))
-    write_releases([*(each for each in releases() if each != release), release])
+def history(project: Project) -> list[tuple[str, Release]]:
+    """Return the releases that can be rolled back to, each with the name of its image, the live one last."""
+    tags = docker("image", "ls", f"{project.name}-history", "--format", "{{.Tag}}").split()
+    return [(f"{project.name}-history:{tag}", Release.from_tag(tag.partition("-")[2])) for tag in sorted(tags)]
 
 
-def unfinished() -> list[Release]:
-    """Return the releases that an interrupted deploy had started to build."""
-    return read(UNFINISHED)
-
-
-def write_unfinished(*started: Release) -> None:
-    """Record the releases that this deploy builds. Write in place, because the file is also the lock."""
-    UNFINISHED.write_text(lines(started))
-
-
-def read(path: Path) -> list[Release]:
-    """Return the releases in a file that lists one tag per line."""
-    return [Release.from_tag(line) for line in path.read_text().split()] if path.exists() else []
-
-
-def lines(releases: Iterable[Release]) -> str:
-    """Return the text of a file that lists these releases."""
-    return "".join(f"{release.tag}\n" for release in releases)
+def record(project: Project, live: Container) -> None:
+    """Make the release of a container the last one of the history."""
+    kept = history(project)
+    if kept and kept[-1][1] == live.release:
+        return
+    number = int(kept[-1][0].rpartition(":")[2].partition("-")[0]) + 1 if kept else 1
+    docker("tag", live.image_id, f"{project.name}-history:{number:06}-{live.release.tag}")
+    for image, release in kept:
+        if release == live.release:
+            docker("image", "rm", image)

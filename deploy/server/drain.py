@@ -1,15 +1,21 @@
-"""Runs a server that nginx finds by DNS, on several machines, and stops it only when nginx sends it no more requests.
+"""Runs the server as a child of this process, which gets its signals, and drains it before it stops.
 
-On one machine a deploy moves live.sock, drains the previous container and then stops it (deploy/release). In a swarm
-the engine removes the replica's name from DNS, and sends SIGTERM two seconds later. An nginx on another machine may
-still have the old address then, and a server that stops resets the connections in its listen queue.
+    python -m deploy.server.drain ADDRESS COMMAND...
+
+A server that stops resets the connections in its listen queue. So SIGTERM reaches the server only when another one has
+the site's requests, and when this one has accepted all that were sent to it.
+
+On one machine, nginx connects to live.sock. If it points at this container, and another container is ready, that one
+takes over (live.py). So it does not matter which of two app containers is stopped, or by whom. In a swarm the engine
+removes the replica's name from DNS, and sends SIGTERM two seconds later. An nginx on another machine may still have the
+old address then.
 """
 
+import os
 import signal
-import subprocess
+import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 
 from deploy.server import live
@@ -17,25 +23,46 @@ from deploy.server import live
 DNS_DELAY = 3  # seconds until every nginx has the new addresses; nginx asks every two (upstream-replicas.conf)
 QUIET_SECONDS = 30  # longest further wait for an nginx that missed a DNS answer, or an engine that is late
 HEALTH_CHECKS = 1  # per second at most
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def run(arguments: list[str], address: str) -> int:
-    """Run the server, which listens at `address`, until it exits, and return its exit code."""
-    server = subprocess.Popen(arguments)
+def run(address: str, arguments: list[str]) -> int:
+    """Run the server, which listens at `address`, until it exits, and return its exit code.
+
+    This is the container's process 1. So it also reaps the processes whose parent exits.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    server = os.posix_spawnp(arguments[0], arguments, os.environ, setsigmask=[])
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        time.sleep(DNS_DELAY)
-        wait_until_quiet()
-        with suppress(OSError):
-            live.answer(address)  # the last in the listen queue: when it is answered, all others are accepted
-        server.terminate()
+        signal.signal(signal.SIGTERM, pass_on)  # the second one is urgent
+        drain(address)
+        os.kill(server, signal.SIGTERM)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        server.send_signal(number)
+        os.kill(server, number)
 
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGHUP, pass_on)
-    return server.wait()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    while True:
+        process, status = os.wait()
+        if process == server:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def drain(address: str) -> None:
+    """Return when nginx connects to other servers only, and this one has accepted every earlier connection."""
+    if address.startswith(live.UNIX):
+        if not live.hand_over(address.removeprefix(live.UNIX)):
+            return  # no other server would take the requests
+    else:
+        time.sleep(DNS_DELAY)
+        wait_until_quiet()
+    with suppress(OSError):
+        live.answer(address)  # the last in the listen queue: when it is answered, all others are accepted
 
 
 def wait_until_quiet() -> None:
@@ -50,5 +77,10 @@ def wait_until_quiet() -> None:
 
 def accepted() -> int:
     """Return the number of connections that this container has accepted: tcpPassiveOpens (RFC 4022)."""
-    table = [line.split() for line in Path("/proc/net/snmp").read_text().splitlines() if line.startswith("Tcp:")]
+    with open("/proc/net/snmp") as counters:  # noqa: PTH123 (pathlib would double this process's memory)
+        table = [line.split() for line in counters if line.startswith("Tcp:")]
     return int(dict(zip(*table, strict=True))["PassiveOpens"])
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1], sys.argv[2:]))

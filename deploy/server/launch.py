@@ -1,4 +1,4 @@
-"""The launcher: check the settings, import the app once, choose the number of workers, and become the server.
+"""The launcher: check the settings, import the app once, choose the number of workers, and start the server.
 
     python -m deploy.server.launch
 
@@ -10,36 +10,58 @@ passes them on the command line. Settings that never change are in gunicorn.conf
 import importlib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Timer
+from types import FrameType
 
 from app.settings import settings
 from app.variables import SettingError, choice, integer
-from deploy.server import drain
+from deploy.server.drain import SIGNALS
 from deploy.server.live import UNIX, own_address
 from deploy.server.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
 SECRETS = Path("/run/secrets/app.env")  # deploy/swarm/stack.yml
+REPORT_SECONDS = 5  # of importing, until the launcher says that it does
 BACKENDS = ("gunicorn", "uwsgi")
 APPLICATION = "deploy.server.wsgi:application"
 
 
 def main() -> None:
-    """Check that the server can start, and replace this process by it."""
-    become(check())
+    """Check that the server can start, and start it."""
+    signal.signal(signal.SIGTERM, stop)  # by default, process 1 ignores it
+    report = Timer(REPORT_SECONDS, print, ["launch: still importing app.wsgi"], {"file": sys.stderr, "flush": True})
+    report.daemon = True
+    report.start()
+    arguments = check()
+    report.cancel()
+    become(arguments)
+
+
+def stop(number: int, _frame: FrameType | None) -> None:
+    """Exit, whatever the app's import is doing."""
+    os._exit(128 + number)
 
 
 def become(arguments: list[str]) -> None:
-    """Replace this process by the server with this command line. On TCP, run the server and drain it at its end."""
+    """Replace this process by the server with this command line, or in a container by a process that drains it.
+
+    `make local` names the socket in LISTEN: there is no other server that could take over, and supervisord needs none.
+    """
     os.environ["SERVER_WORKERS"], os.environ["SERVER_THREADS"] = map(str, size(os.environ))  # for /version
     # gunicorn reads this variable too, and fails if it is empty.
     os.environ.pop("WEB_CONCURRENCY", None)
     print("launch:", *arguments, file=sys.stderr, flush=True)
-    if not (address := own_address(os.environ)).startswith(UNIX):
-        sys.exit(drain.run(arguments, address))
+    if not os.environ.get("LISTEN", "").startswith(UNIX):
+        # A new program, because this one has imported the app. It unblocks the signals when it can handle them.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # -S: it needs the standard library only.
+        drain = [sys.executable, "-S", "-m", "deploy.server.drain", own_address(os.environ)]
+        os.execv(drain[0], [*drain, *arguments])
     os.execvp(arguments[0], arguments)
 
 

@@ -1,13 +1,17 @@
 """live.sock: a symlink to the live container's socket, and nginx's only upstream. Each container has its own socket.
 
-    python -m deploy.server.live check     health check: fail unless the server is ready; claim live.sock if unclaimed
-    python -m deploy.server.live wait      do not claim live.sock before `promote`
-    python -m deploy.server.live promote   point live.sock at this container
-    python -m deploy.server.live drain     return when the server has accepted every earlier connection
+    python -m deploy.server.live check               health check: fail unless ready; claim live.sock if unclaimed
+    python -m deploy.server.live wait ID             keep container ID from claiming live.sock before `promote`
+    python -m deploy.server.live promote ID PATH...  point live.sock at container ID if ready and all paths work
+    python -m deploy.server.live show                print the id of the live container
+    python -m deploy.server.live clean ID...         remove the sockets of all other containers
 
-Only a deploy moves live.sock from one server to another. If the first successful health check did, a release that
-crashes a moment later would take the site with it, and a previous container that restarts would claim the site back.
-The health check claims live.sock only if no server listens there, and not while a deploy watches this container.
+The container's health check runs `check`. A deploy passes this file to Python in a container of its own for the others,
+so that nothing has to run in the live container.
+
+Three things move live.sock. A deploy promotes the candidate. A live container that is stopped hands over to another
+ready one (drain.py). And the health check claims live.sock if no server listens there, unless a deploy watches this
+container. A health check that claimed more would let a release that crashes a moment later take the site with it.
 
 The health check also ends a server that does not answer, because neither Compose nor the server does. A busy server is
 not one: the check waits in the same listen queue as the requests, and as long as nginx lets a request wait.
@@ -23,9 +27,16 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 ANSWER_SECONDS = 30.0  # the same as nginx's proxy_read_timeout
 CONNECT_SECONDS = 0.2  # one attempt; on TCP a full listen queue is silent, and the kernel repeats after 1, 3, 7, 15 s
 RETRY_SECONDS = 0.5  # between two attempts to reach a server that has served before
+HAND_OVER_SECONDS = 5.0  # for another server to say that it is ready
+FOLDER = "/run/app"
+ID_LENGTH = 64  # of a container
 UNIX = "unix:"
 WAITS = ".waits"  # suffix of the mark beside a socket whose container must not claim live.sock
 SERVED = "/tmp/has-served"  # noqa: S108 (the container's own tmpfs, empty at each start)
@@ -33,21 +44,41 @@ SERVED = "/tmp/has-served"  # noqa: S108 (the container's own tmpfs, empty at ea
 
 def own_address(environ: Mapping[str, str]) -> str:
     """Return the server's address: LISTEN, "unix:PATH" or "HOST:PORT", by default a socket named for the container."""
-    return environ.get("LISTEN") or f"{UNIX}/run/app/{socket.gethostname()}.sock"
+    return environ.get("LISTEN") or f"{UNIX}{socket_path(container_id())}"
 
 
-def answer(address: str, *, has_served: bool = False) -> bytes:
-    """Return the status of the server's /readyz; raise TimeoutError after ANSWER_SECONDS, or OSError.
+def socket_path(container: str) -> str:
+    """Return the path of a container's socket."""
+    return f"{FOLDER}/{container[:12]}.sock"
+
+
+def container_id() -> str:
+    """Return the id of this container, or outside of Docker the hostname.
+
+    Two containers can have the same hostname. Docker mounts /etc/hostname from a folder named for the container.
+    """
+    with open("/proc/self/mountinfo") as mounts:
+        for line in mounts:
+            root, mount_point = line.split()[3:5]
+            if mount_point == "/etc/hostname":
+                for name in root.split("/"):
+                    if len(name) == ID_LENGTH:
+                        return name
+    return socket.gethostname()
+
+
+def answer(address: str, path: str = "/readyz", *, seconds: float | None = None, has_served: bool = False) -> bytes:
+    """Return the status of the server's `path`; raise TimeoutError after `seconds` (ANSWER_SECONDS), or OSError.
 
     A server that has served before must listen. So a refused connection or a missing socket is retried until then: it
     is a failure like a hang, or the server is stopping and will have exited.
     """
-    deadline = time.monotonic() + ANSWER_SECONDS
+    deadline = time.monotonic() + (ANSWER_SECONDS if seconds is None else seconds)
     while True:
         try:
             with connect(address, deadline) as server:
                 server.settimeout(max(0.1, deadline - time.monotonic()))
-                server.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+                server.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
                 return server.recv(64)[9:12]
         except (ConnectionRefusedError, FileNotFoundError) as error:
             if not has_served:
@@ -98,11 +129,44 @@ def is_unclaimed(path: str) -> bool:
 def promote(path: str) -> None:
     """Point live.sock at the socket `path` in the same folder, atomically, and remove the mark of `wait`."""
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}")
+    live, temporary = os.path.join(folder, "live.sock"), os.path.join(folder, f".{name}.{os.getpid()}")
     os.symlink(name, temporary)
-    os.replace(temporary, os.path.join(folder, "live.sock"))
+    try:
+        os.replace(temporary, live)
+    except IsADirectoryError:  # another release made it: they all run as one user
+        os.rename(live, f"{temporary}.directory")
+        os.replace(temporary, live)
     with suppress(FileNotFoundError):
         os.remove(path + WAITS)
+
+
+def hand_over(path: str) -> bool:
+    """Point live.sock at another ready server if it points at `path`; tell whether `path` is not live afterwards.
+
+    A candidate that a deploy still watches comes last.
+    """
+    folder, name = os.path.split(path)
+    try:
+        if os.readlink(os.path.join(folder, "live.sock")) != name:
+            return True
+        others = [other for other in os.listdir(folder) if other.endswith(".sock") and other not in (name, "live.sock")]
+    except OSError:
+        return False
+    others.sort(key=lambda other: os.path.exists(os.path.join(folder, other + WAITS)))
+    for other in others:
+        with suppress(OSError):
+            if answer(UNIX + os.path.join(folder, other), seconds=HAND_OVER_SECONDS) == b"200":
+                promote(os.path.join(folder, other))
+                return True
+    return False
+
+
+def clean(containers: list[str]) -> None:
+    """Remove what other containers left in the folder: a server that is killed does not remove its socket."""
+    kept = {"live.sock", *(os.path.basename(socket_path(each)) + end for each in containers for end in ("", WAITS))}
+    for name in set(os.listdir(FOLDER)) - kept:
+        with suppress(OSError):  # not ours, or a folder that is not empty
+            (os.rmdir if os.path.isdir(os.path.join(FOLDER, name)) else os.remove)(os.path.join(FOLDER, name))
 
 
 def end_server(process: int) -> None:
@@ -123,35 +187,62 @@ def end_server(process: int) -> None:
             time.sleep(0.1)
 
 
-def main() -> None:
-    """Run the command given on the command line; exit 1 if this container's server is not ready."""
-    word = sys.argv[1:]
-    if word not in (["check"], ["wait"], ["promote"], ["drain"]):
-        sys.exit("usage: python -m deploy.server.live check|wait|promote|drain")
-    mine = own_address(os.environ)
-    if word == ["wait"]:
-        with open(mine.removeprefix(UNIX) + WAITS, "w"):
-            return
-    has_served = word == ["check"] and os.path.exists(SERVED)
+def check(address: str) -> None:
+    """Exit with 1 unless the server is ready; claim live.sock if no server listens there."""
+    has_served = os.path.exists(SERVED)
     try:
-        status = answer(mine, has_served=has_served)
+        status = answer(address, has_served=has_served)
     except TimeoutError:
         if has_served:  # a server that is still starting may take its time
             end_server(1)
         status = b""
     except OSError:
         status = b""
-    if word == ["drain"] and status:
-        return
     if status != b"200":
-        sys.exit(f"live: {mine} answers /readyz with {status.decode() or 'nothing'}, not with 200")
+        refuse(address, "/readyz", status)
     with open(SERVED, "w"):
         pass
-    if mine.startswith(UNIX):  # on TCP, nginx finds the replicas by name
-        path = mine.removeprefix(UNIX)
+    if address.startswith(UNIX):  # on TCP, nginx finds the replicas by name
+        path = address.removeprefix(UNIX)
         live = os.path.join(os.path.dirname(path), "live.sock")
-        if word == ["promote"] or (is_unclaimed(live) and not os.path.exists(path + WAITS)):
+        if is_unclaimed(live) and not os.path.exists(path + WAITS):
             promote(path)
+
+
+def check_paths(address: str, paths: list[str]) -> None:
+    """Exit with 1 unless /readyz answers 200, and each path a status below 500."""
+    for path in ("/readyz", *paths):
+        try:
+            status = answer(address, path)
+        except OSError:
+            status = b""
+        if not (status == b"200" or (path != "/readyz" and b"100" < status < b"500")):
+            refuse(address, path, status)
+
+
+def refuse(address: str, path: str, status: bytes) -> "NoReturn":
+    """Exit with 1 and one sentence."""
+    sys.exit(f"live: {address} answers {path} with {status.decode(errors='replace') or 'nothing'}")
+
+
+def main() -> None:
+    """Run the command given on the command line."""
+    match sys.argv[1:]:
+        case ["check"]:
+            check(own_address(os.environ))
+        case ["wait", container]:
+            with open(socket_path(container) + WAITS, "w"):
+                pass
+        case ["promote", container, *paths]:
+            check_paths(UNIX + socket_path(container), paths)
+            promote(socket_path(container))
+        case ["show"]:
+            with suppress(OSError):
+                print(os.readlink(f"{FOLDER}/live.sock").removesuffix(".sock"))
+        case ["clean", *containers]:
+            clean(containers)
+        case _:
+            sys.exit("usage: python -m deploy.server.live check | wait ID | promote ID [PATH...] | show | clean ID...")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from deploy.docker import DeployError, Release, docker
+from deploy.docker import LONG, DeployError, Release, docker
 from deploy.release import names
 from deploy.server.launch import BACKENDS
 from deploy.swarm.rollout import service, wait_for_job, wait_for_update
@@ -62,11 +62,11 @@ def deploy(given: dict[str, str]) -> None:
         refuse_other_backend(registry, release)
     for image in missing:
         log(f"building {image}")
-        docker("build", "--tag", image, "--target", *targets[image], ".", is_shown=True)
+        docker("build", "--tag", image, "--target", *targets[image], ".", is_shown=True, seconds=LONG)
     check_nginx(f"{registry}/{nginx}", given)
     for image in missing:
         log(f"pushing {image}")
-        docker("push", "--quiet", image)
+        docker("push", "--quiet", image, seconds=LONG)
     if live and (replicas := live["Spec"]["Mode"]["Replicated"].get("Replicas")):
         # Otherwise `docker stack deploy` would undo `docker service scale`.
         given.setdefault("REPLICAS", str(replicas))
@@ -119,7 +119,7 @@ def settings_of(live: dict[str, Any]) -> dict[str, str]:
 def is_in_registry(image: str) -> bool:
     """Pull the image, and return whether the registry has it; raise DeployError if the registry does not answer."""
     try:
-        docker("pull", "--quiet", image)
+        docker("pull", "--quiet", image, seconds=LONG)
     except DeployError as error:
         if not ABSENT.search(str(error)):
             raise
@@ -144,7 +144,7 @@ def check_nginx(image: str, given: dict[str, str]) -> None:
         "/srv/nginx/control.sh configure /run/nginx && exec nginx -t -q -p /run/nginx/ -c conf/nginx.conf -e stderr"
     )
     options = [f"--env={each}" for each in ("NGINX_UPSTREAM=replicas", *NGINX_SETTINGS)]
-    docker("run", "--rm", "--network=none", *options, image, "sh", "-c", script, settings=given)
+    docker("run", "--rm", "--network=none", *options, image, "sh", "-c", script, settings=given, seconds=LONG)
 
 
 def fingerprint() -> str:
@@ -168,7 +168,7 @@ def create_secret(stack: str) -> str:
 
 def stack_deploy(file: str, stack: str, given: dict[str, str]) -> None:
     """Deploy a stack file, and do not wait: Docker 25 has no `--detach` here, and never waits."""
-    docker("stack", "deploy", "--with-registry-auth", "-c", file, stack, settings=given)
+    docker("stack", "deploy", "--with-registry-auth", "-c", file, stack, settings=given, seconds=LONG)
 
 
 def publish(stack: str, given: dict[str, str]) -> None:

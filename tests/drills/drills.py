@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import re
 import socket
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +21,8 @@ from urllib.parse import urlsplit
 from deploy.server.launch import BACKENDS
 from tests.drills.load import DOWNLOAD, EXPECTED, KINDS, PAGES, Answer, Kind, Load, load
 from tests.drills.site import THREADS, WORKERS, DrillSite, EngineSite
-from tests.stack.site import later, other
+from tests.stack.compose import docker
+from tests.stack.site import clone, later, other
 from tests.stack.waiting import until
 from tests.unit.configuration import gunicorn
 
@@ -195,6 +198,45 @@ def broken_release(site: DrillSite, clients: Load) -> None:
     site.change("app/wsgi.py", later("os._exit(1)"))
     site.make(fails=True)
     (site.root / "app" / "wsgi.py").write_text(before)
+
+
+@drill("a deploy with a changed network", NOTHING_FAILS)
+def change_network(site: DrillSite, clients: Load) -> None:
+    compose = (site.root / "docker-compose.yml").read_text()
+    site.write("docker-compose.yml", compose.replace("internal: { internal: true }", "internal: {}"))
+    site.make(fails=True)
+    site.write("docker-compose.yml", compose)
+    clients.said = "refused"
+
+
+HIJACK = "cd /run/app; mine=$(readlink live.sock); while :; do ls | grep -vxF -e live.sock -e $mine | xargs rm -f; done"
+
+
+@drill("a deploy beside a hijacked release, which removes every other socket", NOTHING_FAILS)
+def hijacked(site: DrillSite, clients: Load) -> None:
+    with ThreadPoolExecutor() as pool:
+        pool.submit(shell, site, "app", f"timeout 90 sh -c '{HIJACK}' || true")
+        site.make(fails=True)
+    clients.said = "refused"
+
+
+@drill("a rollback from a paused release", Goal(None, ("* 503", "* 504", "* IncompleteRead", "* TimeoutError"), 60))
+def paused(site: DrillSite, clients: Load) -> None:
+    site.make()
+    docker("pause", site.inspect("app")["Id"])
+    site.make("rollback")
+
+
+@drill("deploys from two working copies", NOTHING_FAILS)
+def two_copies(site: DrillSite, clients: Load) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = clone(site, Path(folder))
+        with ThreadPoolExecutor() as pool:
+            outputs = [pool.submit(each.begin().communicate) for each in (site, copy)]
+            refused = [each.result()[0] for each in outputs if "another deploy is running" in each.result()[0]]
+        assert len(refused) == 1
+        copy.make()
+        site.make()
 
 
 @drill("stop and start while a request hangs", Goal(None, ("* 503",), 60))

@@ -41,7 +41,9 @@ class DrillSite(Site):
     """A site that can be drilled, and counts what that has left behind."""
 
     def __init__(self, backend: str, name: str, folder: Path, **settings: str) -> None:
-        super().__init__(backend, name, folder, WEB_CONCURRENCY=str(WORKERS), WEB_THREADS=str(THREADS), **settings)
+        super().__init__(backend, name, folder, **settings)
+        # A deploy refuses settings of the app that are not in .env.
+        self.write(".env", f"{self.env()}WEB_CONCURRENCY={WORKERS}\nWEB_THREADS={THREADS}\n")
         self.change("app/wsgi.py", MISBEHAVE.read_text())
         for path, limit in OFTEN.items():
             file = folder / path
@@ -62,7 +64,7 @@ class DrillSite(Site):
     def remains(self) -> dict[str, int]:
         """Return how many there are of what a drill could leave behind; of images, those that are no release's."""
         left = self.resources()
-        left["images"] -= set((self.root / ".releases").read_text().split())
+        left["images"] -= set(self.releases())
         counts = {what: len(found) for what, found in left.items()}
         for service, folders in FOLDERS.items():
             # A process that is left is the first one's child; a health check, which comes and goes, is nobody's.
@@ -86,6 +88,11 @@ class EngineSite(DrillSite):
         """Return the app's containers, images and sockets on the site's engine."""
         with patch.dict(os.environ, DOCKER_HOST=self.engine.host):
             return super().resources()
+
+    def releases(self) -> list[str]:
+        """Return the tags of the releases that can be rolled back to."""
+        with patch.dict(os.environ, DOCKER_HOST=self.engine.host):
+            return super().releases()
 
     def is_up(self) -> bool:
         """Tell whether the site answers."""

@@ -105,11 +105,12 @@ class ComposeStack:
         self.execute("app", "sh", "-c", "kill -HUP 1")
 
     def workers(self) -> set[int]:
-        """Return the process ids of the app's workers."""
-        return {int(each) for each in self.execute("app", "cat", "/proc/1/task/1/children").stdout.split()}
+        """Return the processes of the app's workers."""
+        server = "read -r server _ </proc/1/task/1/children; cat /proc/$server/task/$server/children"
+        return {int(each) for each in self.execute("app", "sh", "-c", server).stdout.split()}
 
     def remove_socket(self) -> None:
-        self.execute("app", "sh", "-c", "rm /run/app/$(hostname).sock")
+        self.execute("app", "sh", "-c", "rm /run/app/$(readlink /run/app/live.sock)")
 
     def kill_app(self) -> None:
         """Kill the first process of the app, and wait until the engine restarts the container.

@@ -1,6 +1,5 @@
 """A deployed site: a copy of the reference tree with its own .env and releases, in which tests run `make deploy`."""
 
-import fcntl
 import shutil
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import httpx
 
 from deploy.server.launch import BACKENDS
 from tests.stack.compose import ComposeStack, docker
+from tests.stack.waiting import until
 from tests.tree import copy_reference, reference_tree
 
 
@@ -23,12 +23,14 @@ class Site(ComposeStack):
         super().__init__(backend, name, "", ("docker-compose.yml",), folder, **settings)
         self.urls = [self.url]
         copy_reference(folder)
-        # Longer than the three seconds of `later`.
-        candidate = folder / "deploy" / "release" / "candidate.py"
-        candidate.write_text(candidate.read_text().replace("WATCH_SECONDS = 10 ", "WATCH_SECONDS = 5 "))
         # For the first deploy; each deploy then writes the live backend.
         (folder / ".env").write_text(f"# mine\nBACKEND={self.environ.pop('BACKEND')}\nLOG_LEVEL=info\n")
         self.environ |= {"COMPOSE_PROJECT_NAME": self.project, "PYTHON": sys.executable}
+        self.environ["WATCH_SECONDS"] = "5"  # longer than the three seconds of `later`
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the copy."""
+        (self.root / path).write_text(text)
 
     def change(self, path: str, more: str) -> None:
         """Append `more` to a file of the copy."""
@@ -42,8 +44,10 @@ class Site(ComposeStack):
     def down(self) -> None:
         """Remove the project, with the images of all its releases."""
         super().down()
-        if images := docker("image", "ls", f"{self.project}-app", "--format", "{{.Repository}}:{{.Tag}}").split():
-            docker("image", "rm", *images)
+        for repository in ("app", "history"):
+            names = docker("image", "ls", f"{self.project}-{repository}", "--format", "{{.Repository}}:{{.Tag}}")
+            if names:
+                docker("image", "rm", *names.split())
 
     def begin(self, command: str = "deploy", **settings: str) -> subprocess.Popen[str]:
         """Start a command of deploy/release without make, so that a signal reaches it, and return its process."""
@@ -73,8 +77,17 @@ class Site(ComposeStack):
             else:
                 raise AssertionError(output)
             process.communicate(timeout=60)
-        with (self.root / ".deploy").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        self.wait_for_lock()
+
+    def wait_for_lock(self) -> None:
+        """Wait until the last command of a deploy that was killed has ended."""
+        name = f"--filter=name=^{self.project}-deploy$"
+        until(lambda: not docker("container", "ls", "--quiet", "--all", name), "the last command has ended", 60)
+
+    def releases(self) -> list[str]:
+        """Return the tags of the releases that can be rolled back to, the live one last."""
+        tags = docker("image", "ls", f"{self.project}-history", "--format", "{{.Tag}}").split()
+        return [tag.partition("-")[2] for tag in sorted(tags)]
 
     def env(self) -> str:
         """Return the text of .env."""
@@ -102,6 +115,15 @@ class Site(ComposeStack):
         return version
 
 
+def clone(site: Site, folder: Path) -> Site:
+    """Return another working copy of the same project, without .env."""
+    copy = Site(site.backend, "", folder)
+    (folder / ".env").unlink()
+    copy.project, copy.url = site.project, site.url
+    copy.environ = dict(site.environ)
+    return copy
+
+
 def make(command: str, folder: Path, environ: dict[str, str], *, fails: bool) -> str:
     """Run a make command in a folder and return its output; fail the test unless it succeeds, or `fails`."""
     ended = subprocess.run(
@@ -123,6 +145,6 @@ def other(backend: str) -> str:
     return next(each for each in BACKENDS if each != backend)
 
 
-def later(statement: str) -> str:
-    """Return code that runs a statement in each worker three seconds after its start."""
-    return f"\nimport os, threading\nif os.getppid() == 1:\n    threading.Timer(3, lambda: {statement}).start()\n"
+def later(what: str) -> str:
+    """Return code for app/wsgi.py that does this in each worker, three seconds after its start."""
+    return f"\nimport os, threading\nif os.getppid() > 1:\n    threading.Timer(3, lambda: {what}).start()\n"

@@ -1,6 +1,7 @@
-"""A server on TCP answers the requests in its listen queue before it stops."""
+"""A server answers the requests in its listen queue before it stops, and hands live.sock over to another."""
 
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.server import launch, live
 from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
 from tests.stack.waiting import free_port, until
@@ -59,3 +61,67 @@ def test_launcher_exits_when_server_is_killed(server):
     [own] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(int(own), 9)
     assert process.wait(30) != 0
+
+
+@pytest.fixture(params=BACKENDS)
+def pair(request, tmp_path):
+    """Return two servers with a thread each, `a` and `b`, by name; live.sock points to `a`."""
+    require("processes", request.param)
+    environ = {"PATH": f"{sys.prefix}/bin:{os.environ['PATH']}", "BACKEND": request.param}
+    (tmp_path / "live.sock").symlink_to("a.sock")
+    servers = {}
+    try:
+        for name in ("a", "b"):
+            listen = f"unix:{tmp_path}/{name}.sock"
+            settings = {"BACKEND": request.param, "LISTEN": listen, "WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}
+            command = [sys.executable, "-S", "-m", "deploy.server.drain", listen, *launch.command(settings)]
+            servers[name] = subprocess.Popen(command, cwd=reference_tree(), env=environ, stderr=subprocess.DEVNULL)
+            until(lambda at=listen: is_ready(at), "it is ready")
+        yield servers, tmp_path
+    finally:
+        for server in servers.values():
+            server.terminate()  # a server does not notice when the drain is killed: only a container ends with it
+        for server in servers.values():
+            server.wait(60)
+
+
+def is_ready(address):
+    try:
+        return live.answer(address, seconds=1) == b"200"
+    except OSError:
+        return False
+
+
+def test_live_server_that_is_stopped_hands_over_and_answers_its_queue(pair):
+    servers, folder = pair
+    transport = httpx.HTTPTransport(uds=str(folder / "live.sock"))
+    with ThreadPoolExecutor(5) as clients, httpx.Client(transport=transport, timeout=60) as client:
+        waiting = [clients.submit(client.get, "http://site/stream") for _ in range(3)]
+        until(lambda: servers["a"].poll() is None and any(each.running() for each in waiting), "they are sent")
+        servers["a"].terminate()
+        until(lambda: str((folder / "live.sock").readlink()) == "b.sock", "b took over")
+        assert client.get("http://site/version").status_code == 200
+        assert all(each.result().text.endswith("chunk 7 of 7\n") for each in waiting)
+    assert servers["a"].wait(60) == 0
+
+
+def test_last_server_that_is_stopped_stops_at_once(pair):
+    servers, folder = pair
+    servers["b"].terminate()
+    assert servers["b"].wait(60) == 0
+    servers["a"].terminate()
+    assert servers["a"].wait(60) == 0
+    assert str((folder / "live.sock").readlink()) == "a.sock"
+
+
+def test_signal_to_reload_reaches_the_server(pair):
+    servers, folder = pair
+
+    def workers():
+        [server] = Path(f"/proc/{servers['a'].pid}/task/{servers['a'].pid}/children").read_text().split()
+        return set(Path(f"/proc/{server}/task/{server}/children").read_text().split())
+
+    before = workers()
+    servers["a"].send_signal(signal.SIGHUP)
+    until(lambda: workers() and not before & workers(), "there are other workers")
+    until(lambda: is_ready(f"unix:{folder}/a.sock"), "it is ready")

@@ -2,15 +2,19 @@
 
 import re
 import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from deploy.server.launch import BACKENDS
+from tests.drills.kills import kill_at_each_step
 from tests.drills.load import load
 from tests.stack.compose import docker
 from tests.stack.conftest import require
-from tests.stack.site import Site, later, other
+from tests.stack.site import Site, clone, later, other
 from tests.stack.waiting import until
 
 
@@ -66,17 +70,36 @@ def test_deploy_switch_and_rollback_lose_no_request(site):
     until(site.is_up, "the site is up")
 
 
+def at(condition, statement):
+    """Return code for app/wsgi.py that runs a statement for the requests that meet a condition."""
+    return f"""
+whole = application
+def application(environ, start_response):
+    if {condition}:
+        {statement}
+    return whole(environ, start_response)
+"""
+
+
 BROKEN = {
     "does not build": ("1 +", "SyntaxError"),
     "cannot be imported": ("\nimport nowhere\n", "No module named 'nowhere'"),
     "is never ready": ('\nhealth.CHECKS["nothing"] = lambda: False\n', "it is running and unhealthy"),
     # On a busy machine three seconds can pass before the release is healthy.
     "exits after three seconds": (later("os.kill(1, 15)"), "(did not start|while it was watched|not ready .+): "),
-    "loses its workers every three seconds": (later("os._exit(1)"), " of its workers exited"),
+    "fails on its first page": (at('environ["PATH_INFO"] == "/"', "raise ValueError"), "answers / with 500"),
+    "hangs on a page": (
+        at('environ["PATH_INFO"] == "/healthz"', "__import__('time').sleep(3600)"),
+        "answers /healthz with nothing",
+    ),
 }
+WORKERS = "loses its workers every three seconds"
+BROKEN[WORKERS] = (later("os._exit(1)"), " of its workers exited")
 
 
-@pytest.mark.parametrize("fault", BROKEN)
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=[] if fault == WORKERS else pytest.mark.nightly) for fault in BROKEN]
+)
 def test_failed_release_is_removed_and_the_live_one_stays_if_it(fault, site):
     text, reason = BROKEN[fault]
     before, env = site.resources(), site.env()
@@ -92,19 +115,26 @@ def test_failed_release_is_removed_and_the_live_one_stays_if_it(fault, site):
     assert re.search(reason, output)
     assert clients.outcomes() == {}
     assert (site.resources(), site.env()) == (before, env)
+    if "last log lines" in output:
+        [name] = re.findall(r"more of its log is in (\S+)", output)
+        assert (site.root / name).stat().st_size > 0
+        assert len(list((site.root / name).parent.iterdir())) <= 5
 
 
+@pytest.mark.nightly
 def test_unknown_backend_is_refused_and_changes_nothing(site):
     before, env = site.resources(), site.env()
     assert 'target stage "guincorn" could not be found' in site.make(fails=True, BACKEND="guincorn")
     assert (site.resources(), site.env()) == (before, env)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["dev", "candidate", "../x", "a b", "-x"])
 def test_invalid_name_is_refused(name, site):
     assert f"RELEASE is {name!r}: it must be " in site.make(fails=True, RELEASE=name)
 
 
+@pytest.mark.nightly
 def test_used_name_is_refused_and_its_image_kept(site):
     before = site.inspect("app")["Image"]
     site.change("app/wsgi.py", "\n# another\n")
@@ -115,6 +145,7 @@ def test_used_name_is_refused_and_its_image_kept(site):
     assert docker("image", "inspect", f"{site.project}-app:one-{site.backend}", "--format", "{{.Id}}").strip() == before
 
 
+@pytest.mark.nightly
 def test_image_with_the_name_that_no_deploy_made_is_kept(site):
     taken = f"{site.project}-app:taken-{site.backend}"
     docker("tag", f"{site.project}-app:one-{site.backend}", taken)
@@ -126,25 +157,33 @@ def test_image_with_the_name_that_no_deploy_made_is_kept(site):
         docker("image", "rm", taken)  # fails if the deploy removed it
 
 
+@pytest.mark.nightly
 def test_deploy_of_a_stopped_site_starts_only_the_new_release(site):
     site.stop_app()
-    assert "is not running" in site.make(RELEASE="after-a-stop")
+    before = site.containers("app", one_off=False)
+    site.change("app/wsgi.py", later("os._exit(1)"))
+    site.make(fails=True)
+    site.restore("app/wsgi.py")
+    assert site.containers("app", one_off=False) == before
+    site.make(RELEASE="after-a-stop")
     assert site.version()["release"] == "after-a-stop"
     assert len(site.resources()["containers"]) == 1
 
 
+@pytest.mark.nightly
 def test_second_deploy_at_the_same_time_is_refused(site):
     first = site.begin()
-    assert "building" in first.stdout.readline()
-    assert "another deploy is running here" in site.make(fails=True)
+    assert any("building" in line for line in first.stdout)
+    assert re.search(r"another deploy is running \(\S+@\S+ since ", site.make(fails=True))
     first.send_signal(signal.SIGINT)
     output, _ = first.communicate(timeout=60)
     assert first.returncode == 128 + signal.SIGINT, output
 
 
-PHASES = ["building", "checking", "starting", "healthy", "promoting", "draining"]
+PHASES = ["checking", "checking", "starting", "healthy", "promoting", "draining"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("number", "phases"), [(signal.SIGKILL, PHASES), (signal.SIGINT, PHASES[2:5])])
 def test_interrupted_deploy_loses_no_request_and_the_next_one_cleans_up(number, phases, site):
     with load(site.url) as clients:
@@ -157,16 +196,195 @@ def test_interrupted_deploy_loses_no_request_and_the_next_one_cleans_up(number, 
     resources = site.resources()
     assert (len(resources["containers"]), resources["one-off"]) == (1, set())
     assert resources["sockets"] == {"live.sock", f"{site.version()['instance']}.sock"}
-    assert resources["images"] == set((site.root / ".releases").read_text().split())
-    assert (site.root / ".deploy").read_text() == ""
+    assert resources["images"] == set(site.releases())
 
 
+@pytest.mark.nightly
+def test_deploy_killed_at_each_step_loses_no_request(site, tmp_path):
+    site.environ["WATCH_SECONDS"] = "1"
+    assert [str(killed) for killed in kill_at_each_step(site, tmp_path) if killed.failed or killed.complaints] == []
+
+
+@pytest.mark.nightly
+def test_what_compose_would_interrupt_is_refused_and_a_new_network_is_not(site):
+    before, compose = site.resources(), (site.root / "docker-compose.yml").read_text()
+    with load(site.url) as clients:
+        site.write("docker-compose.yml", compose.replace("internal: { internal: true }", "internal: {}"))
+        output = site.make(fails=True)
+        assert re.search(r"would interrupt the site.*Container \S+ Stopping.*Network \S+_internal Removed", output)
+        assert site.resources() == before
+        changed = compose.replace("networks: [internal]", "networks: [outside]").replace("size=1m", "size=2m")
+        site.write("docker-compose.yml", f"{changed}  outside: {{}}\n")
+        assert f"volume {site.project}_run was changed" in site.make(RELEASE="outside", CLIENT_REQUESTS="10000")
+        site.write("docker-compose.yml", compose)
+        assert "nginx keeps its settings" in site.make(RELEASE="inside", CLIENT_REQUESTS="10000")
+    assert clients.outcomes() == {}
+
+
+@pytest.mark.nightly
+def test_setting_on_the_command_line_is_refused(site):
+    before = site.resources()
+    assert "a deploy does not record WEB_THREADS=3: put it into .env" in site.make(fails=True, WEB_THREADS="3")
+    assert site.resources() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "export BACKEND=uwsgi",
+        " BACKEND = uwsgi",
+        "BACKEND: uwsgi",
+        "B=uwsgi\nBACKEND=${B}",
+        "BACKEND=x\nBACKEND='uwsgi' # y",
+    ],
+)
+def test_env_is_read_as_compose_reads_it(text, tmp_path):
+    require("docker", BACKENDS[0])
+    site = Site(BACKENDS[0], "-env", tmp_path)
+    site.write(".env", text)
+    command = "from deploy.docker import find_project; print(find_project().release.backend)"
+    found = subprocess.run(
+        [sys.executable, "-c", command], cwd=site.root, env=site.environ, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "uwsgi\n"
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("fault", ["paused", "out of processes"])
+def test_rollback_does_not_need_the_live_container(fault, site):
+    site.make(RELEASE=f"before-{fault.split()[0]}")
+    site.make(RELEASE=f"sick-{fault.split()[0]}")
+    sick = site.inspect("app")["Id"]
+    docker(*(["pause", sick] if fault == "paused" else ["update", "--pids-limit=1", sick]))
+    assert f"before-{fault.split()[0]} on {site.backend} is live" in site.make("rollback")
+    assert site.version()["release"] == f"before-{fault.split()[0]}"
+    assert len(site.resources()["containers"]) == 1
+
+
+@pytest.mark.nightly
+def test_rollback_to_a_backend_chooses_the_release_on_it(site):
+    site.make(RELEASE="both", BACKEND=other(site.backend))
+    site.make(RELEASE="both", BACKEND=site.backend)
+    site.make(RELEASE="later", BACKEND=site.backend)
+    site.make("rollback", RELEASE="both", BACKEND=other(site.backend))
+    assert {"release": "both", "backend": other(site.backend)}.items() <= site.version().items()
+    site.make("rollback", BACKEND=site.backend)
+    assert {"release": "later", "backend": site.backend}.items() <= site.version().items()
+
+
+@pytest.mark.nightly
+def test_another_working_copy_deploys_on_what_runs(site, tmp_path):
+    site.write(".env", f"{site.env()}WEB_THREADS=3\n")
+    site.make(RELEASE="mine", BACKEND=other(site.backend))
+    copy = clone(site, tmp_path)
+    with load(site.url) as clients:
+        first = site.begin(RELEASE="first")
+        assert any("checking" in line for line in first.stdout)
+        assert "another deploy is running" in copy.make(fails=True)
+        first.communicate(timeout=300)
+        copy.make(RELEASE="theirs")
+    assert clients.outcomes() == {}
+    assert {"release": "theirs", "backend": other(site.backend)}.items() <= site.version().items()
+    assert copy.env() == f"LOG_LEVEL=info\nWEB_THREADS=3\nBACKEND={other(site.backend)}\nRELEASE=theirs\n"
+    assert copy.make("releases") == site.make("releases")
+    site.make("rollback", BACKEND=site.backend)  # and .env follows here, too
+    assert f"BACKEND={site.backend}\n" in site.env()
+
+
+@pytest.mark.nightly
+def test_fixed_hostname_is_no_obstacle(site):
+    compose = (site.root / "docker-compose.yml").read_text()
+    site.write(
+        "docker-compose.yml",
+        compose.replace("    networks: [internal]\n", "    networks: [internal]\n    hostname: app\n"),
+    )
+    try:
+        with load(site.url) as clients:
+            for release in ("hostname-1", "hostname-2"):
+                site.make(RELEASE=release)
+                assert site.version()["release"] == release
+        assert clients.outcomes() == {}
+    finally:
+        site.write("docker-compose.yml", compose)
+
+
+@pytest.mark.nightly
+def test_compose_builds_no_image_under_the_name_of_a_release(site):
+    built = site.compose("build", "app", check=False, RELEASE="gone")
+    assert "release gone has no image any more" in built.stderr + built.stdout
+    assert f"gone-{site.backend}" not in site.resources()["images"]
+
+
+@pytest.mark.nightly
+def test_ignored_hangup_and_a_container_that_is_gone_do_not_fail_a_deploy(site):
+    previous = site.inspect("app")["Id"]
+    command = ["nohup", sys.executable, "-m", "deploy.release", "deploy"]
+    environ = site.environ | {"RELEASE": "nohup"}
+    with subprocess.Popen(command, cwd=site.root, env=environ, stdout=subprocess.PIPE, text=True) as process:
+        output = ""
+        for line in process.stdout:
+            output += line
+            if "healthy" in line:
+                process.send_signal(signal.SIGHUP)
+            if "draining" in line:
+                docker("rm", "--force", previous)
+    assert process.returncode == 0, output
+    assert f"nohup on {site.backend} is live" in output
+
+
+@pytest.mark.nightly
+def test_release_that_fails_behind_nginx_is_replaced_by_the_previous_one(site):
+    before, env = site.resources(), site.env()
+    site.change("app/wsgi.py", at('"HTTP_X_FORWARDED_HOST" in environ', "raise ValueError"))
+    try:
+        assert "nginx answers / with 500" in site.make(fails=True)
+    finally:
+        site.restore("app/wsgi.py")
+    assert httpx.get(f"{site.url}/").status_code == 200
+    assert (site.resources(), site.env()) == (before, env)
+
+
+@pytest.mark.nightly
+def test_release_that_misuses_the_folder_of_the_sockets_does_not_stop_a_deploy(site):
+    assert site.execute("app", "chmod", "700", "/run/app").returncode != 0
+    assert site.execute("app", "sh", "-c", "cd /run/app && rm live.sock && mkdir live.sock").returncode == 0
+    site.make(RELEASE="after-a-folder")
+    assert site.version()["release"] == "after-a-folder"
+    hijack = (
+        "cd /run/app; mine=$(readlink live.sock); while :; do ls | grep -vxF -e live.sock -e $mine | xargs rm -f; done"
+    )
+    with ThreadPoolExecutor() as pool:
+        pool.submit(site.execute, "app", "sh", "-c", hijack)
+        with load(site.url) as clients:
+            site.make(fails=True)
+        assert clients.outcomes() == {}
+        site.restart_app()  # ends the loop
+
+
+@pytest.mark.nightly
+def test_startup_seconds_governs_compose_and_a_deploy(site):
+    env = site.env()
+    site.change("app/wsgi.py", "\nimport time\ntime.sleep(12)\n")
+    try:
+        site.write(".env", f"{env}STARTUP_SECONDS=2\n")
+        assert re.search(r"did not start.*raise STARTUP_SECONDS \(2s\)", site.make(fails=True, RELEASE="slow"))
+        site.write(".env", f"{env}STARTUP_SECONDS=60\n")
+        site.make(RELEASE="slow")
+        site.compose("up", "--detach", "--wait", "--force-recreate", "app")
+        assert "launch: still importing app.wsgi" in site.logs("app")
+    finally:
+        site.restore("app/wsgi.py")
+
+
+@pytest.mark.nightly
 def test_images_of_old_releases_are_removed_and_no_others(site):
     live = f"{site.version()['release']}-{site.backend}"
     old = [f"old{number}-{site.backend}" for number in range(1, 5)]
     for tag in [*old, "yours"]:
         docker("tag", f"{site.project}-app:{live}", f"{site.project}-app:{tag}")
-    (site.root / ".releases").write_text("\n".join([*old, live]))
+    for number, tag in enumerate([*old, live]):
+        if tag != live:
+            docker("tag", f"{site.project}-app:{live}", f"{site.project}-history:{number:06}-{tag}")
     plain = docker("create", f"{site.project}-app:{live}").strip()
     docker("commit", plain, f"{site.project}-app:{old[0]}")  # an image with no other name
     docker("rm", plain)
@@ -177,17 +395,18 @@ def test_images_of_old_releases_are_removed_and_no_others(site):
         docker("rm", yours)
     site.make(RELEASE="newest")
     kept = [*old[2:], live, f"newer-{site.backend}", f"newest-{site.backend}"]
-    assert (site.root / ".releases").read_text().split() == kept
+    assert site.releases() == kept
     assert {*kept, "yours"} <= site.resources()["images"]
     assert old[0] not in site.resources()["images"]
 
 
+@pytest.mark.nightly
 def test_failed_first_deploy_leaves_nothing_and_frees_its_name(tmp_path):
     require("docker", BACKENDS[0])
     site = Site(BACKENDS[0], "-first", tmp_path)
     try:
         site.change("app/wsgi.py", later("os._exit(1)"))
-        assert "its last log lines:" in site.make(fails=True, RELEASE="one")
+        assert "its last log lines are:" in site.make(fails=True, RELEASE="one")
         assert site.containers("app", one_off=False) == set()
         assert docker("image", "ls", "--quiet", f"{site.project}-app") == ""
         site.restore("app/wsgi.py")

@@ -214,7 +214,7 @@ REFUSED = {
     "PROXY_PROTOCOL": "yes",
 }
 # Compose checks these (tests/stack), or the load test or a swarm does.
-ELSEWHERE = r"HTTP_BIND|HTTPS_PORT|APP_MEMORY|REGISTRY|REPLICAS|LOCUST_\w+"
+ELSEWHERE = r"STARTUP_SECONDS|HTTP_BIND|HTTPS_PORT|APP_MEMORY|REGISTRY|REPLICAS|LOCUST_\w+"
 
 
 def failures(services):
@@ -345,9 +345,9 @@ GUNICORN, UWSGI, NGINX, SITE = FILES
 @pytest.mark.parametrize(
     ("path", "old", "new", "text"),
     [
-        (GUNICORN, "graceful_timeout = 30", "graceful_timeout = 35", "gunicorn graceful_timeout is 35, "),
+        (GUNICORN, "graceful_timeout = 30", "graceful_timeout = 65", "gunicorn graceful_timeout is 65, "),
         (GUNICORN, "field_size = 16384", "field_size = 4096", "gunicorn limit_request_field_size is 4,096"),
-        (UWSGI, "worker-reload-mercy = 30", "worker-reload-mercy = 35", "uwsgi worker-reload-mercy is 35, "),
+        (UWSGI, "worker-reload-mercy = 30", "worker-reload-mercy = 65", "uwsgi worker-reload-mercy is 65, "),
         (UWSGI, "buffer-size = 65535", "buffer-size = 32768", "uwsgi buffer-size is 32,768"),
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 40s", "nginx worker_shutdown_timeout is 40, "),
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 1m30s", "nginx worker_shutdown_timeout is 90, "),

@@ -32,7 +32,7 @@ def test_settings_reach_server(backend):
 
 
 def test_default_is_gunicorn_on_its_own_socket(monkeypatch):
-    monkeypatch.setattr("socket.gethostname", lambda: "0123")
+    monkeypatch.setattr("deploy.server.live.container_id", lambda: "0123")
     line = launch.command({"WEB_CONCURRENCY": ""})
     assert line[0] == "gunicorn"
     assert option(line, "--bind") == "unix:/run/app/0123.sock"

@@ -13,7 +13,7 @@ from deploy.server import live
 
 @contextmanager
 def server(path, answer=b"HTTP/1.1 200 OK\r\n\r\n"):
-    """Listen at `path`, giving every request the same answer, or none where it is None."""
+    """Listen at `path`. `answer` is the response to every request, the status of each path, or None for no response."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -25,8 +25,11 @@ def server(path, answer=b"HTTP/1.1 200 OK\r\n\r\n"):
                 except OSError:
                     return
                 with connection:
-                    if connection.recv(1024):
-                        connection.sendall(answer)
+                    if request := connection.recv(1024):
+                        response = answer
+                        if isinstance(answer, dict):
+                            response = b"HTTP/1.1 " + answer[request.split()[1]]
+                        connection.sendall(response)
 
         thread = threading.Thread(target=serve, daemon=True)
         if answer is not None:
@@ -39,13 +42,17 @@ def server(path, answer=b"HTTP/1.1 200 OK\r\n\r\n"):
 def folder(tmp_path, tmp_path_factory, monkeypatch):
     """Return a folder for sockets, in which the container that runs the test is called `mine`."""
     monkeypatch.setenv("LISTEN", f"unix:{tmp_path}/mine.sock")
+    monkeypatch.setattr("deploy.server.live.FOLDER", str(tmp_path))
     monkeypatch.setattr("deploy.server.live.ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr("deploy.server.live.HAND_OVER_SECONDS", 0.2)
     monkeypatch.setattr("deploy.server.live.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
     return tmp_path
 
 
-def run(word, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["live", word])
+def run(word, monkeypatch, *arguments):
+    """Run a command; those of a deploy name the container `mine`."""
+    words = [] if word == "check" else arguments or ["mine"]
+    monkeypatch.setattr("sys.argv", ["live", word, *words])
     live.main()
 
 
@@ -97,7 +104,7 @@ def test_check_leaves_live_sock_with_a_server_that_does_not_answer(folder, monke
 @pytest.mark.parametrize("word", ["check", "promote"])
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"", b"nonsense", None])
 def test_a_server_that_is_not_ready_claims_nothing(word, answer, folder, monkeypatch):
-    with server(folder / "mine.sock", answer), pytest.raises(SystemExit, match="answers /readyz with"):
+    with server(folder / "mine.sock", answer), pytest.raises(SystemExit, match="answers /readyz with "):
         run(word, monkeypatch)
     assert not os.path.lexists(folder / "live.sock")
 
@@ -112,11 +119,83 @@ def test_check_leaves_live_sock_with_a_server_whose_queue_is_full(folder, monkey
     assert is_live(folder) == "busy.sock"
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 503 Service Unavailable\r\n\r\n"])
-def test_drain_accepts_any_status_and_moves_nothing(answer, folder, monkeypatch):
-    with server(folder / "mine.sock", answer):
-        run("drain", monkeypatch)
-    assert not os.path.lexists(folder / "live.sock")
+def test_promote_asks_each_path(folder, monkeypatch):
+    with server(folder / "mine.sock", {b"/readyz": b"200", b"/": b"404", b"/broken": b"500"}):
+        run("promote", monkeypatch, "mine", "/")
+        assert is_live(folder) == "mine.sock"
+        with pytest.raises(SystemExit, match="answers /broken with 500"):
+            run("promote", monkeypatch, "mine", "/", "/broken")
+
+
+def test_promote_replaces_a_directory_in_place_of_live_sock(folder, monkeypatch):
+    (folder / "live.sock").mkdir()
+    (folder / "live.sock" / "file").touch()
+    with server(folder / "mine.sock"):
+        run("promote", monkeypatch)
+    assert is_live(folder) == "mine.sock"
+
+
+def test_show_prints_the_live_container(folder, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["live", "show"])
+    live.main()
+    (folder / "live.sock").symlink_to("0123.sock")
+    live.main()
+    assert capsys.readouterr().out == "0123\n"
+
+
+def test_clean_removes_what_other_containers_left(folder, monkeypatch):
+    for name in ("mine.sock", "mine.sock.waits", "gone.sock", "gone.sock.waits", ".gone.sock.7"):
+        (folder / name).touch()
+    (folder / "live.sock").symlink_to("mine.sock")
+    (folder / "empty").mkdir()
+    run("clean", monkeypatch, "mine", "other")
+    assert {path.name for path in folder.iterdir()} == {"live.sock", "mine.sock", "mine.sock.waits"}
+
+
+def test_hand_over_prefers_a_ready_container_that_no_deploy_watches(folder):
+    (folder / "live.sock").symlink_to("mine.sock")
+    (folder / "a-candidate.sock.waits").touch()
+    with (
+        server(folder / "mine.sock"),
+        server(folder / "a-candidate.sock"),
+        server(folder / "hung.sock", answer=None),
+        server(folder / "sick.sock", {b"/readyz": b"503"}),
+    ):
+        assert live.hand_over(str(folder / "mine.sock"))
+        assert is_live(folder) == "a-candidate.sock"
+        (folder / "live.sock").unlink()
+        (folder / "live.sock").symlink_to("mine.sock")
+        (folder / "a-candidate.sock.waits").touch()
+        with server(folder / "previous.sock"):
+            assert live.hand_over(str(folder / "mine.sock"))
+            assert is_live(folder) == "previous.sock"
+
+
+def test_without_another_ready_container_hand_over_moves_nothing(folder):
+    (folder / "live.sock").symlink_to("mine.sock")
+    (folder / "gone.sock").touch()
+    with server(folder / "mine.sock"), server(folder / "sick.sock", {b"/readyz": b"503"}):
+        assert not live.hand_over(str(folder / "mine.sock"))
+    assert is_live(folder) == "mine.sock"
+
+
+def test_hand_over_leaves_live_sock_of_another_container(folder):
+    (folder / "live.sock").symlink_to("other.sock")
+    assert live.hand_over(str(folder / "mine.sock"))
+    assert is_live(folder) == "other.sock"
+
+
+def test_two_containers_with_one_hostname_have_two_sockets(monkeypatch, tmp_path):
+    mounts = tmp_path / "mountinfo"
+    monkeypatch.setattr("socket.gethostname", lambda: "fixed")
+    monkeypatch.setattr("builtins.open", lambda _: mounts.open())
+    found = set()
+    for number in "12":
+        mounts.write_text(f"30 28 8:1 /docker/containers/{number * 64}/hostname /etc/hostname rw - ext4 /dev/x rw\n")
+        found.add(live.own_address({}))
+    assert found == {"unix:/run/app/111111111111.sock", "unix:/run/app/222222222222.sock"}
+    mounts.write_text("30 28 8:1 / /etc/hostname rw - ext4 /dev/x rw\n")
+    assert live.own_address({}) == "unix:/run/app/fixed.sock"
 
 
 @pytest.fixture
@@ -175,7 +254,7 @@ def test_check_leaves_a_server_that_has_not_served_yet(ended, folder, monkeypatc
     assert not ended
 
 
-@pytest.mark.parametrize(("word", "answer"), [("drain", None), ("promote", None), ("check", b""), ("check", b"x")])
+@pytest.mark.parametrize(("word", "answer"), [("promote", None), ("check", b""), ("check", b"x")])
 def test_nothing_else_ends_a_server(word, answer, ended, folder, monkeypatch):
     with server(folder / "mine.sock", answer), pytest.raises(SystemExit):
         run(word, monkeypatch)

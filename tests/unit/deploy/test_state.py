@@ -1,17 +1,61 @@
-"""The live release in .env, and the releases to roll back to in .releases."""
+"""The live release in .env, and the releases to roll back to, with the engine."""
 
+import json
 import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 
-from deploy.docker import Release
+from deploy.docker import Container, DeployError, Release, find_project
 from deploy.release import state
+
+
+def docker(environ, *arguments, **_):
+    """Answer as `docker` does to the commands of deploy/release/state.py."""
+    match arguments:
+        case "compose", "--env-file", path, "config", *_:
+            # As Compose reads it, in short: the last assignment counts.
+            found = dict(re.findall(r"^(RELEASE|BACKEND)=(\S*)$", Path(path).read_text(errors="replace"), re.MULTILINE))
+            return config(Release(found["RELEASE"], found["BACKEND"]), environ)
+        case "compose", "config", *_:
+            return config(ONE, environ)
+        case "image", "ls", *_:
+            return "\n".join(HISTORY)
+        case "tag", _, image:
+            HISTORY.append(image.partition(":")[2])
+        case "image", "rm", image:
+            HISTORY.remove(image.partition(":")[2])
+    return ""
+
+
+HISTORY: list[str] = []
+
+
+def config(release, environ):
+    app = {"image": f"site-app:{release.tag}", "build": {}, "environment": {"WEB_THREADS": environ.get("WEB_THREADS")}}
+    return json.dumps({"name": "site", "services": {"app": app}, "volumes": {"run": {"name": "site_run"}}})
 
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    HISTORY.clear()
+    for module in ("docker", "release.state"):
+        monkeypatch.setattr(
+            f"deploy.{module}.docker",
+            lambda *arguments, environ=None, **_: docker(os.environ if environ is None else environ, *arguments),
+        )
+
+
+def write_live(release):
+    """Do what a deploy does with .env."""
+    state.prepare(release)()
+
+
+def container(release):
+    return Container("0", f"site-app:{release.tag}", "sha256:0", "running", "healthy", 0, {"WEB_THREADS": "3"})
 
 
 ONE, TWO = Release("1-rc.1", "gunicorn"), Release("2", "uwsgi")
@@ -32,25 +76,34 @@ def test_release_is_read_back_from_its_tag():
         ("#RELEASE=dev\nMY_RELEASE=3\n", "#RELEASE=dev\nMY_RELEASE=3\nBACKEND=uwsgi\nRELEASE=2\n"),
         ("RELEASE=1\nA=b\nRELEASE=0\nBACKEND=x", "RELEASE=2\nA=b\nBACKEND=uwsgi\n"),
         ("export RELEASE = '1'\n  BACKEND: x\n", "RELEASE=2\nBACKEND=uwsgi\n"),
+        (
+            "TEXT='a\nRELEASE=1\n'\n# it's\nBACKEND=x # mine\n",
+            "TEXT='a\nRELEASE=1\n'\n# it's\nBACKEND=uwsgi\nRELEASE=2\n",
+        ),
+        ('TEXT="\\"\nBACKEND=x"\n', 'TEXT="\\"\nBACKEND=x"\nBACKEND=uwsgi\nRELEASE=2\n'),
+        (
+            "\ufeffBACKEND=x\nA=\N{LATIN SMALL LETTER E WITH ACUTE}",
+            "\ufeffBACKEND=x\nA=\N{LATIN SMALL LETTER E WITH ACUTE}\nBACKEND=uwsgi\nRELEASE=2\n",
+        ),
     ],
 )
 def test_write_live_sets_the_release_once_and_keeps_every_other_line(before, after):
     state.ENV.write_bytes(before.encode())
-    state.write_live(TWO)
+    write_live(TWO)
     assert state.ENV.read_bytes().decode() == after
 
 
 def test_write_live_creates_env_and_no_other_file():
-    state.write_live(TWO)
+    write_live(TWO)
     assert state.ENV.read_text() == "BACKEND=uwsgi\nRELEASE=2\n"
-    assert {path.name for path in state.ENV.parent.iterdir()} == {".env", ".releases"}
+    assert {path.name for path in state.ENV.parent.iterdir()} == {".env"}
 
 
 def test_env_keeps_its_permissions_and_stays_a_symlink(tmp_path):
     (tmp_path / "elsewhere").write_text("A=b\n")
     (tmp_path / "elsewhere").chmod(0o600)
     state.ENV.symlink_to("elsewhere")
-    state.write_live(TWO)
+    write_live(TWO)
     assert state.ENV.is_symlink()
     assert (tmp_path / "elsewhere").read_text() == "A=b\nBACKEND=uwsgi\nRELEASE=2\n"
     assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o600
@@ -70,7 +123,7 @@ def test_env_is_never_readable_by_others_while_it_is_replaced(when_written):
     # A deploy that is killed leaves this file.
     state.ENV.with_name(".env.new").write_text("")
     state.ENV.with_name(".env.new").chmod(0o644)
-    state.write_live(TWO)
+    write_live(TWO)
     assert stat.S_IMODE(when_written[0].st_mode) == 0o600
 
 
@@ -78,7 +131,7 @@ def test_env_is_never_readable_by_others_while_it_is_replaced(when_written):
 def test_root_keeps_the_owner_of_env(when_written):
     state.ENV.write_text("A=b\n")
     os.chown(state.ENV, 1234, 2345)
-    state.write_live(TWO)
+    write_live(TWO)
     for found in (when_written[0], state.ENV.stat()):
         assert (found.st_uid, found.st_gid) == (1234, 2345)
 
@@ -90,20 +143,52 @@ def test_env_is_replaced_even_if_its_owner_cannot_be_kept(monkeypatch):
     monkeypatch.setattr(os, "fchown", refuse)
     state.ENV.write_text("A=b\n")
     state.ENV.chmod(0o640)
-    state.write_live(TWO)
+    write_live(TWO)
     assert stat.S_IMODE(state.ENV.stat().st_mode) == 0o640
 
 
-def test_releases_are_listed_once_the_live_one_last():
-    assert state.releases() == []
-    for release in (ONE, TWO, ONE):
-        state.write_live(release)
-    assert state.releases() == [TWO, ONE]
+def test_bytes_that_are_not_utf_8_are_kept():
+    state.ENV.write_bytes(b"A=\xff\n")
+    write_live(TWO)
+    assert state.ENV.read_bytes() == b"A=\xff\nBACKEND=uwsgi\nRELEASE=2\n"
 
 
-def test_unfinished_releases_are_listed_until_none_is_written():
-    assert state.unfinished() == []
-    state.write_unfinished(ONE, TWO)
-    assert state.unfinished() == [ONE, TWO]
-    state.write_unfinished()
-    assert state.unfinished() == []
+def test_env_changes_only_in_the_last_step():
+    state.ENV.write_text("A=b\n")
+    commit = state.prepare(TWO)
+    assert state.ENV.read_text() == "A=b\n"
+    commit()
+    assert state.ENV.read_text() == "A=b\nBACKEND=uwsgi\nRELEASE=2\n"
+
+
+def test_env_in_which_compose_would_read_another_release_is_refused(monkeypatch):
+    monkeypatch.setattr("deploy.docker.docker", lambda *_, **__: config(ONE, {}))
+    with pytest.raises(DeployError, match=r"cannot write 2 on uwsgi to .env, Compose reads 1-rc.1 on gunicorn in it"):
+        state.prepare(TWO)
+    assert not state.ENV.exists()
+
+
+def test_setting_of_the_app_in_the_environment_is_refused(monkeypatch):
+    monkeypatch.setenv("HTTP_PORT", "81")
+    state.check_settings(find_project())
+    monkeypatch.setenv("WEB_THREADS", "3")
+    with pytest.raises(DeployError, match="a deploy does not record WEB_THREADS=3: put it into"):
+        state.check_settings(find_project())
+
+
+def test_env_follows_the_live_release_and_without_env_its_settings(capsys):
+    state.follow(find_project(), container(TWO))
+    assert state.ENV.read_text() == "WEB_THREADS=3\nBACKEND=uwsgi\nRELEASE=2\n"
+    assert "writing 2 on uwsgi to it" in capsys.readouterr().out
+    state.follow(find_project(), container(ONE))  # which Compose reads: nothing to do
+    assert state.ENV.read_text() == "WEB_THREADS=3\nBACKEND=uwsgi\nRELEASE=2\n"
+
+
+def test_history_lists_each_release_once_the_live_one_last():
+    project = find_project()
+    for release in (ONE, TWO, TWO, ONE):
+        state.record(project, container(release))
+    assert state.history(project) == [
+        ("site-history:000002-2-uwsgi", TWO),
+        ("site-history:000003-1-rc.1-gunicorn", ONE),
+    ]
