@@ -15,7 +15,16 @@ PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS}|\.github|\.ci)/[\w./*-]*\w/?")
 GENERATED = ("loadtest/report/", "deploy/tls/certs/", "deploy/tls/acme/")
 # A fork may remove these folders and the demo's files.
 DEMO = ("app/handlers/api.py", "app/handlers/pages.py", "app/static/root/")
-OPTIONAL = ("bench/", "deploy/swarm/", "recipes/", "tests/app/", "tests/drills/", "tests/swarm/", *DEMO)
+OPTIONAL = (
+    "bench/",
+    "deploy/swarm/",
+    "recipes/",
+    "tests/app/",
+    "tests/app/stack/",
+    "tests/drills/",
+    "tests/swarm/",
+    *DEMO,
+)
 # A reader of README.md writes these.
 TUTORIAL = {"app/templates/team.html", "tests/app/unit/test_team.py"}
 
