@@ -14,17 +14,8 @@ PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS}|\.github|\.ci)/[\w./*-]*\w/?")
 # Commands of this project write into these folders.
 GENERATED = ("loadtest/report/", "deploy/tls/certs/", "deploy/tls/acme/")
 # A fork may remove these folders and the demo's files.
-DEMO = ("app/handlers/api.py", "app/handlers/pages.py", "app/static/root/")
-OPTIONAL = (
-    "bench/",
-    "deploy/swarm/",
-    "recipes/",
-    "tests/app/",
-    "tests/app/stack/",
-    "tests/drills/",
-    "tests/swarm/",
-    *DEMO,
-)
+DEMO = ("app/handlers/api.py", "app/handlers/pages.py", "app/static/root/", "tests/app/", "tests/app/stack/")
+OPTIONAL = ("bench/", "deploy/swarm/", "recipes/", "tests/drills/", "tests/swarm/", *DEMO)
 # A reader of README.md writes these.
 TUTORIAL = {"app/templates/team.html", "tests/app/unit/test_team.py"}
 
