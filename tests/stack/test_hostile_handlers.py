@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.stack.edge import edge
+from tests.stack.waiting import until
 
 SIZES = [3_000, 30_000, 60_000, 120_000, 200_000, 300_000, 1_000_000]
 REPEATS = 20  # the race is won now and then
@@ -81,7 +82,8 @@ def test_any_exception_is_500_and_harms_no_worker(exception, probe, http):
     for _ in range(3):
         response = http.get(f"/raise/{exception}?3")
         assert response.status_code == 500
-        assert f"GET /raise/{exception} failed, request {response.headers['X-Request-ID']}" in probe.logs("app")
+        line = f"GET /raise/{exception} failed, request {response.headers['X-Request-ID']}"
+        until(lambda line=line: line in probe.logs("app"), "the exception is logged")
     assert http.get("/unread/list").status_code == 200
     assert probe.workers() == workers
 
@@ -91,7 +93,7 @@ def test_wrong_body_is_500(what, probe, http):
     response = http.get(f"/return/{what}")
     assert response.status_code == 500
     assert response.json()["status"] == 500
-    assert f"GET /return/{what} failed" in probe.logs("app")
+    until(lambda: f"GET /return/{what} failed" in probe.logs("app"), "the exception is logged")
 
 
 @pytest.mark.parametrize(
