@@ -38,6 +38,8 @@ def removed_on_failure(project: Project, previous: Container | None) -> Generato
                 with suppress(DeployError):  # if it is not ready either, neither is better
                     sockets(project, failed, "promote", previous.id)
             stop(failed)
+            with suppress(DeployError):  # the next deploy removes them
+                sockets(project, failed, "clean", *(each.id for each in containers(project, "app")))
         raise
 
 

@@ -9,7 +9,8 @@ import pytest
 from tests.drills.load import load
 from tests.stack.compose import ComposeStack
 from tests.stack.conftest import require, running
-from tests.stack.waiting import ROOT, until
+from tests.stack.waiting import until
+from tests.tree import reference_tree
 
 # Added to the app: a handler that counts its executions and ends its worker.
 DIE = """
@@ -41,7 +42,7 @@ def replicas(tmp_path_factory):
     """Return a stack of one replica that answers, and as many as one likes that do not."""
     require("docker", "gunicorn")
     module = tmp_path_factory.mktemp("replicas") / "wsgi.py"
-    module.write_text(f"import os\n{(ROOT / 'app' / 'wsgi.py').read_text()}{DIE}")
+    module.write_text(f"import os\n{(reference_tree() / 'app' / 'wsgi.py').read_text()}{DIE}")
     silent = {
         "image": "${COMPOSE_PROJECT_NAME}-app:dev-gunicorn",
         "pull_policy": "never",

@@ -98,7 +98,7 @@ def visit(browser, stack):
 def press(page):
     """Press the home page's button with the keyboard and wait for the result."""
     page.get_by_role("button").press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("20 answers")
+    expect(page.get_by_role("status")).to_contain_text("20 responses")
 
 
 @pytest.mark.parametrize(("path", "text"), [("/", "It serves."), ("/about", "Where to begin")])
