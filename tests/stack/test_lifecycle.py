@@ -86,6 +86,7 @@ def test_site_recovers_after_first_process_is_killed(stack):
     until(stack.is_up, "the site is ready")
 
 
+@pytest.mark.nightly
 def test_site_recovers_after_socket_is_removed(stack):
     stack.remove_socket()
     until(lambda: not stack.is_up(), "the site is down")
