@@ -17,6 +17,7 @@ from pathlib import Path
 from deploy.server import live
 
 CHECK_SECONDS = 2  # between two checks, as in docker-compose.yml
+START_SECONDS = 60  # after which a server must listen
 FIRST_SECONDS = 0.1  # between two checks until the site answers for the first time
 
 
@@ -27,14 +28,19 @@ def main() -> None:
         time.sleep(FIRST_SECONDS)
     print(f"local: {os.environ['BACKEND']} behind nginx, {url} (Ctrl-C stops it)", flush=True)
     process_file = Path(os.environ["RUN_DIR"], "app.pid")
-    served = 0  # the process that has served
+    served = seen = 0  # the process that has served, and the one that was there last
+    since = 0.0
     while not words:
         process = int(process_file.read_text())
+        if process != seen:
+            seen, since = process, time.monotonic()
+        # It may have served, and lost its socket, between two checks.
+        has_served = process == served or time.monotonic() - since > START_SECONDS
         try:
-            if live.answer(os.environ["LISTEN"], has_served=process == served):
+            if live.answer(os.environ["LISTEN"], has_served=has_served):
                 served = process
         except TimeoutError:
-            if process == served:
+            if has_served:
                 live.end_server(process)
         except OSError:  # it is starting
             pass
