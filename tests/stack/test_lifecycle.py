@@ -90,7 +90,7 @@ def test_site_recovers_after_first_process_is_killed(stack):
 def test_site_recovers_after_socket_is_removed(stack):
     stack.remove_socket()
     until(lambda: not stack.is_up(), "the site is down")
-    until(stack.is_up, "the site is ready", 90)  # the health check runs every 30 seconds
+    until(stack.is_up, "the site is ready", 150)  # the check waits 30 s, and 60 s more for a server it has not seen
 
 
 @pytest.mark.kind("docker")
