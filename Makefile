@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock clean
+.PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock upgrade clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -139,14 +139,25 @@ lint: .venv/lint .venv/node ## Run all linters; any finding fails
 	  echo "skipped: docker build --check needs a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \
 	fi
 
-# --no-strip-extras: Debian 12's pip 23.0 does not match a requirement `coverage[toml]` with a locked `coverage`. It then
-# installs the newest version, whose hash is not locked.
-lock: .venv/test .venv/node ## Update requirements/*.txt from pyproject.toml, and the npm lock of tests/linters
+# All groups share one environment. So one resolution of all of them, in .local/all.txt, constrains each. Its preferences are
+# the versions that are locked now. --no-strip-extras: Debian 12's pip 23.0 does not match a requirement `coverage[toml]`
+# with a locked `coverage`. It then installs the newest version, whose hash is not locked.
+GROUPS = $(notdir $(basename $(wildcard requirements/*.txt)))
+APART = certs loadtest node# groups that do not run the app
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras --no-annotate
+lock: .venv/bin/python ## Lock new dependencies of pyproject.toml, without moving the versions of others
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
-	for group in $(notdir $(basename $(wildcard requirements/*.txt))); do \
-	  .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --upgrade \
-	    --custom-compile-command 'make lock' pyproject.toml --group $$group --output-file requirements/$$group.txt; \
+	@mkdir -p .local
+	@cat requirements/*.txt | { grep --extended-regexp '^[[:alnum:]].*==' || true; } | sed 's/ \\$$//' | sort --unique >.local/all.txt
+	$(COMPILE) --no-header $(UPGRADE) pyproject.toml $(GROUPS:%=--group %) --output-file .local/all.txt
+	@for group in $(GROUPS); do \
+	  source=pyproject.toml; [[ " $(APART) " != *" $$group "* ]] || source=; \
+	  $(COMPILE) --generate-hashes --custom-compile-command 'make lock' --constraint .local/all.txt $$source \
+	    --group pyproject.toml:$$group --output-file requirements/$$group.txt || exit; \
 	done
+
+upgrade: UPGRADE = --upgrade
+upgrade: lock .venv/node ## Move all locked versions to the newest, those of tests/linters too
 	.venv/bin/npm --prefix tests/linters update --package-lock-only
 
 clean: ## Remove the virtual environment, caches and temporary files
