@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help local dev deploy rollback releases swarm-deploy doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock upgrade clean
+.PHONY: help local dev deploy rollback releases swarm-deploy settings doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock upgrade clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ rollback: ## Switch back to the previous release, or to RELEASE=name
 
 releases: ## List the releases that you can roll back to, and the live one
 	@exec $(PYTHON) -m deploy.release releases
+
+settings: ## Pass the settings in .env.example on to the containers, and list them in docs/settings.md
+	@$(PYTHON) -m deploy.fork.settings
 
 doctor: ## Check that this machine and the settings can run the site, and say how to fix faults
 	@exec $(PYTHON) -m deploy.doctor

@@ -25,7 +25,6 @@ from tests.unit.configuration import (
     supervisor,
     uwsgi,
 )
-from tests.unit.documentation import table
 
 SWARM = {"REGISTRY", "REPLICAS"}  # settings of deploy/swarm, which a fork may remove
 
@@ -131,18 +130,6 @@ def test_every_setting_is_in_the_example_with_its_default():
     for name, default in compose_defaults.items():
         if default:
             assert example_defaults[name] == default
-
-
-def test_every_setting_is_documented_with_its_default():
-    documented = {name.strip("`"): default for name, default in table("settings").items()}
-    example_defaults = defaults_in_example()
-    # A fork need not document its application's own settings there.
-    assert (
-        example_defaults.keys() - services["app"]["environment"].keys() <= documented.keys() <= example_defaults.keys()
-    )
-    for name, default in documented.items():
-        # Empty in .env.example: the page says in words what that means.
-        assert default == f"`{example_defaults[name]}`" if example_defaults[name] else "`" not in default
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tests.tree import ROOT, copy_project
 MAY_IMPORT = {
     "app": [],
     "deploy.docker": [],
+    "deploy.fork": [],
     "deploy.tls": [],
     "deploy.release": ["deploy.docker"],
     "deploy.server": ["app"],
