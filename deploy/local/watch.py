@@ -2,8 +2,7 @@
 
     python -m deploy.local.watch URL [announce]     with `announce`: only print the address when the site answers
 
-It prints the address of the site when the site answers. It ends a server that stops answering, and supervisord then
-starts another.
+It prints the address of the site when the site answers. It ends what hangs, and supervisord then starts another server.
 """
 
 import os
@@ -11,10 +10,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
-from deploy.server import live
+from deploy.server import health, live
 
 CHECK_SECONDS = 2  # between two checks, as in docker-compose.yml
 START_SECONDS = 60  # after which a server must listen
@@ -36,14 +36,9 @@ def main() -> None:
             seen, since = process, time.monotonic()
         # It may have served, and lost its socket, between two checks.
         has_served = process == served or time.monotonic() - since > START_SECONDS
-        try:
-            if live.answer(os.environ["LISTEN"], has_served=has_served):
+        with suppress(OSError):  # it is starting
+            if health.examine(os.environ["LISTEN"], process, has_served=has_served):
                 served = process
-        except TimeoutError:
-            if has_served:
-                live.end_server(process)
-        except OSError:  # it is starting
-            pass
         time.sleep(CHECK_SECONDS)
 
 

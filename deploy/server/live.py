@@ -13,14 +13,11 @@ Three things move live.sock. A deploy promotes the candidate. A live container t
 ready one (drain.py). And the health check claims live.sock if no server listens there, unless a deploy watches this
 container. A health check that claimed more would let a release that crashes a moment later take the site with it.
 
-The health check also ends a server that does not answer, because neither Compose nor the server does. A busy server is
-not one: the check waits in the same listen queue as the requests, and as long as nginx lets a request wait.
-
-The health check runs every two seconds. It imports the standard library only, and little of that.
+The health check also ends what hangs, because neither Compose nor the server does (health.py). It runs every two
+seconds. It imports the standard library only, and little of that.
 """
 
 import os
-import signal
 import socket
 import sys
 import time
@@ -39,7 +36,6 @@ FOLDER = "/run/app"
 ID_LENGTH = 64  # of a container
 UNIX = "unix:"
 WAITS = ".waits"  # suffix of the mark beside a socket whose container must not claim live.sock
-SERVED = "/tmp/has-served"  # noqa: S108 (the container's own tmpfs, empty at each start)
 
 
 def own_address(environ: Mapping[str, str]) -> str:
@@ -71,7 +67,7 @@ def answer(address: str, path: str = "/readyz", *, seconds: float | None = None,
     """Return the status of the server's `path`; raise TimeoutError after `seconds` (ANSWER_SECONDS), or OSError.
 
     A server that has served before must listen. So a refused connection or a missing socket is retried until then: it
-    is a failure like a hang, or the server is stopping and will have exited.
+    has failed, or it is stopping and will have exited.
     """
     deadline = time.monotonic() + (ANSWER_SECONDS if seconds is None else seconds)
     while True:
@@ -80,11 +76,9 @@ def answer(address: str, path: str = "/readyz", *, seconds: float | None = None,
                 server.settimeout(max(0.1, deadline - time.monotonic()))
                 server.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
                 return server.recv(64)[9:12]
-        except (ConnectionRefusedError, FileNotFoundError) as error:
-            if not has_served:
+        except (ConnectionRefusedError, FileNotFoundError):
+            if not has_served or time.monotonic() > deadline:
                 raise
-            if time.monotonic() > deadline:
-                raise TimeoutError from error
             time.sleep(RETRY_SECONDS)
 
 
@@ -169,39 +163,8 @@ def clean(containers: list[str]) -> None:
             (os.rmdir if os.path.isdir(os.path.join(FOLDER, name)) else os.remove)(os.path.join(FOLDER, name))
 
 
-def end_server(process: int) -> None:
-    """End the server, whose first process is `process`, with its workers; return when it has exited.
-
-    The kernel does not let a container kill its own process 1. So it gets SIGTERM, and because it would wait for
-    requests that hang, its workers are killed until it exits.
-    """
-    with suppress(OSError), open(f"/proc/{process}/fd/2", "w") as log:  # the log of the server
-        log.write(f"live: no answer in {ANSWER_SECONDS:g} seconds: ending the server, which is then started again\n")
-    with suppress(FileNotFoundError, ProcessLookupError):
-        os.kill(process, signal.SIGTERM)
-        while True:
-            with open(f"/proc/{process}/task/{process}/children") as children:
-                for worker in children.read().split():
-                    with suppress(ProcessLookupError):
-                        os.kill(int(worker), signal.SIGKILL)
-            time.sleep(0.1)
-
-
-def check(address: str) -> None:
-    """Exit with 1 unless the server is ready; claim live.sock if no server listens there."""
-    has_served = os.path.exists(SERVED)
-    try:
-        status = answer(address, has_served=has_served)
-    except TimeoutError:
-        if has_served:  # a server that is still starting may take its time
-            end_server(1)
-        status = b""
-    except OSError:
-        status = b""
-    if status != b"200":
-        refuse(address, "/readyz", status)
-    with open(SERVED, "w"):
-        pass
+def claim(address: str) -> None:
+    """Point live.sock at this ready server if no server listens there."""
     if address.startswith(UNIX):  # on TCP, nginx finds the replicas by name
         path = address.removeprefix(UNIX)
         live = os.path.join(os.path.dirname(path), "live.sock")
@@ -229,7 +192,9 @@ def main() -> None:
     """Run the command given on the command line."""
     match sys.argv[1:]:
         case ["check"]:
-            check(own_address(os.environ))
+            from deploy.server import health  # not above: a deploy runs this file alone  # noqa: PLC0415
+
+            health.check(own_address(os.environ))
         case ["wait", container]:
             with open(socket_path(container) + WAITS, "w"):
                 pass

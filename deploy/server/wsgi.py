@@ -10,6 +10,7 @@ gunicorn and uWSGI both deviate from PEP 3333, in different ways. Behind this ca
   with exc_info (PEP 3333, The start_response() Callable). uWSGI 2.0 would send the new headers and lose the body.
 - A body of unknown length is sent in chunks, so that nginx detects a cut response. gunicorn makes the chunks itself.
   For uWSGI this callable makes them.
+- Each thread notes when it enters and leaves the application (progress.py).
 """
 
 import sys
@@ -25,6 +26,7 @@ from app.headers import Headers
 from app.log import configure_logging
 from app.middleware import errors
 from app.settings import settings
+from deploy.server.progress import IDLE, SENDING, progress
 from deploy.server.proxied import believe_nginx
 from deploy.server.request_body import replace_input
 from deploy.server.response_check import check_chunk, checked
@@ -100,7 +102,11 @@ class Exchange:
         write = self.server_write or self.begin_early()
         if not self.has_body:
             return None
-        return write(frame(data) if self.is_framed and data else data)
+        here.leave()
+        try:
+            return write(frame(data) if self.is_framed and data else data)
+        finally:
+            here.enter()
 
     def complete(self, body: list[bytes] | tuple[bytes, ...]) -> Iterable[bytes]:
         """Begin the response of a handler that has ended, and return its body."""
@@ -137,11 +143,14 @@ class Exchange:
         """Yield the pieces of the body; if the body raises, yield an error page or cut the response."""
         pieces = self.pieces(body)
         while True:
+            here.enter()
             try:
                 piece = next(pieces, None)
             except BaseException:  # noqa: BLE001 (sys.exit() in a handler must not end the server)
                 yield from self.fail()
                 return
+            finally:
+                here.leave()
             if piece is None:
                 return
             yield piece
@@ -169,10 +178,13 @@ class Body(Wrapped):
 
     def close(self) -> None:
         """Close the application's body. Only log an exception, because the response is already sent."""
+        here.enter()
         try:
             super().close()
         except BaseException:  # noqa: BLE001 (as above)
             errors.log(self.environ)
+        finally:
+            here.leave(IDLE)
 
 
 def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplication:
@@ -180,12 +192,17 @@ def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplic
 
     def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         exchange = Exchange(environ, start_response, makes_chunks=makes_chunks)
+        here.enter()
+        note = IDLE
         try:
             body = handler(environ, exchange.start)
             if isinstance(body, list | tuple) and not exchange.server_write:
                 return exchange.complete(body)
+            note = SENDING
         except BaseException:  # noqa: BLE001 (as above)
             return exchange.fail()
+        finally:
+            here.leave(note)
         if is_file(body, environ) and "content-length" in exchange.by_name and not exchange.server_write:
             if exchange.request_body:
                 exchange.request_body.discard()
@@ -208,4 +225,5 @@ def frame(chunk: bytes) -> bytes:
 
 
 configure_logging()
+here = progress(settings().threads)
 application = serve(app.wsgi.application, makes_chunks=settings().backend == "uwsgi")

@@ -104,6 +104,22 @@ def think(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return json(start_response, "a thought")
 
 
+def ticks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    """Send the number of a tick, {count} times, one every half second."""
+    _, arguments = environ["wsgiorg.routing_args"]
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    for number in range(int(arguments["count"])):
+        yield f"data: {number}\n\n".encode()
+        time.sleep(0.5)
+
+
+def deadlock(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Wait for ever."""
+    lock = threading.Lock()
+    with lock, lock:
+        return json(start_response, "never")
+
+
 def die(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """End this worker instead of answering."""
     environ["wsgi.errors"].write(f"dying of {environ['HTTP_X_REQUEST_ID']}\n")
@@ -187,6 +203,8 @@ TABLE: dict[str, Target] = {
     "/length": length,
     "/file/{name}": private_file,
     "/think/{seconds}": think,
+    "/ticks/{count}": ticks,
+    "/deadlock": deadlock,
     "/die": die,
     "/unread/{way}": unread,
     "/raise/{exception}": raises,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.server import live
+from deploy.server import health, live
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def folder(tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.setattr("deploy.server.live.FOLDER", str(tmp_path))
     monkeypatch.setattr("deploy.server.live.ANSWER_SECONDS", 0.2)
     monkeypatch.setattr("deploy.server.live.HAND_OVER_SECONDS", 0.2)
-    monkeypatch.setattr("deploy.server.live.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
+    monkeypatch.setattr("deploy.server.health.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
     return tmp_path
 
 
@@ -202,7 +202,7 @@ def test_two_containers_with_one_hostname_have_two_sockets(monkeypatch, tmp_path
 def ended(folder, monkeypatch):
     """Return the processes that the check would end, of a server that has served before."""
     ended = []
-    monkeypatch.setattr("deploy.server.live.end_server", ended.append)
+    monkeypatch.setattr("deploy.server.health.end_server", ended.append)
     monkeypatch.setattr("deploy.server.live.RETRY_SECONDS", 0.01)
     with server(folder / "mine.sock"):
         run("check", monkeypatch)
@@ -248,7 +248,7 @@ def test_check_waits_for_a_socket_that_returns_in_time(ended, folder, monkeypatc
 
 
 def test_check_leaves_a_server_that_has_not_served_yet(ended, folder, monkeypatch):
-    Path(live.SERVED).unlink()
+    Path(health.SERVED).unlink()
     with server(folder / "mine.sock", answer=None), pytest.raises(SystemExit):
         run("check", monkeypatch)
     assert not ended

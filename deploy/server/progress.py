@@ -1,0 +1,41 @@
+"""The progress of a worker's threads: each notes when it enters and leaves the application.
+
+The health check reads the notes through /proc (health.py), because a server whose threads are all busy cannot answer.
+"""
+
+import faulthandler
+import mmap
+import os
+import signal
+import threading
+from itertools import count
+from time import monotonic_ns
+
+NAME = "wsgi-progress"  # of the notes, in /proc/PID/fd
+SIZE = 8  # bytes of a note
+IDLE, SENDING = 0, 1  # notes of a thread outside the application; another note is the time at which it entered, in ns
+TRACEBACKS = signal.SIGURG  # a process that does not handle this signal ignores it
+
+
+class Progress(threading.local):
+    """The notes of a worker. Each thread writes its own note."""
+
+    def __init__(self, notes: memoryview, numbers: "count[int]") -> None:
+        self.notes = notes
+        self.number = next(numbers) % len(notes)
+
+    def enter(self) -> None:
+        """Note that this thread enters the application now."""
+        self.notes[self.number] = monotonic_ns()
+
+    def leave(self, note: int = SENDING) -> None:
+        """Note that this thread has left the application, to send a part of the response or, with IDLE, for good."""
+        self.notes[self.number] = note
+
+
+def progress(threads: int) -> Progress:
+    """Return the notes of a worker with so many threads. The signal TRACEBACKS prints where each thread is."""
+    file = os.memfd_create(NAME)
+    os.truncate(file, threads * SIZE)
+    faulthandler.register(TRACEBACKS, file=2, all_threads=True)
+    return Progress(memoryview(mmap.mmap(file, threads * SIZE)).cast("Q"), count())
