@@ -48,15 +48,13 @@ def test_echo_returns_same_json(value):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"{'a': 1}", b"nul", b"\xff", b'{"a": NaN}', b"1e999", b"[" * 100_000],
+    [b"", b"{", b"{'a': 1}", b"nul", b"\xff", b'{"a": NaN}', b"1e999", b"[" * 100_000, b"[" * 101 + b"]" * 101],
     ids=lambda body: repr(body[:12]),
 )
-def test_echo_of_invalid_json_gets_400_with_reason(body):
+def test_echo_of_invalid_json_gets_400_without_the_text_of_an_exception(body):
     answer = call(application, "/echo", "POST", body, **JSON)
     assert answer.status == 400
-    detail = json.loads(answer.body)["detail"]
-    assert detail.startswith("The body is not JSON: ")
-    assert ("NaN is not a JSON value" in detail) == (b"NaN" in body)
+    assert json.loads(answer.body)["detail"] == "The body is not JSON of at most 100 levels."
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/x-www-form-urlencoded"])

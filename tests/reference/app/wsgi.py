@@ -1,6 +1,5 @@
 """The reference application: the routes that the template's tests request, in place of the fork's app/wsgi.py."""
 
-import json as jsonlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
@@ -16,7 +15,7 @@ from app.middleware.head import head
 from app.middleware.query_parameters import query_parameters
 from app.middleware.request_id import request_id
 from app.page import render
-from app.request import body, media_type
+from app.request import json_body, media_type
 from app.response import error, html, json, status_line
 from app.router import Target, router
 from app.settings import settings
@@ -44,11 +43,11 @@ def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     if media_type(environ) != "application/json":
         return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     try:
-        return json(start_response, jsonlib.loads(body(environ)))
+        return json(start_response, json_body(environ))
     except RequestEntityTooLarge:
         detail = f"The limit is {settings().max_body_bytes} bytes."
         return error(environ, start_response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-    except (ValueError, RecursionError, ClientDisconnected):
+    except (ValueError, ClientDisconnected):
         return error(environ, start_response, HTTPStatus.BAD_REQUEST, "The body is not JSON.")
 
 
