@@ -2,16 +2,22 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+PLAIN = re.compile(r"[\w.,:/@+*-]*")  # a value that needs no quotes in .env
 SECONDS = 60  # for a command to end, after which it counts as hung
 LONG = 1800  # for a command that builds or transfers an image
 
-log = partial(print, "deploy:", flush=True)
+
+def log(*text: str, sep: str = " ") -> None:
+    """Print one message. A terminal that was closed, or a full disk, does not end a deploy in the middle."""
+    with suppress(OSError):
+        print("deploy:", *text, sep=sep, flush=True)
 
 
 class DeployError(Exception):
@@ -50,13 +56,17 @@ class Container:
     state: str  # running, restarting, exited, ...
     health: str  # starting, healthy, unhealthy, or none without a health check
     restarts: int
-    environ: dict[str, str] = field(default_factory=dict[str, str])
-    config_hash: str = ""  # of the service in Compose's files, when Compose created the container
+    found: dict[str, Any] = field(default_factory=dict[str, Any])  # the whole description
 
     @property
     def release(self) -> Release:
         """Return the release that the container runs, from its image's tag."""
         return Release.from_tag(self.image.rpartition(":")[2])
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return the container's environment variables."""
+        return dict(line.partition("=")[::2] for line in self.found["Config"]["Env"])
 
 
 @dataclass(frozen=True)
@@ -66,8 +76,8 @@ class Project:
     name: str
     release: Release  # that `docker compose up` starts
     app: dict[str, Any]  # the service, without what differs between two releases
+    nginx: dict[str, Any]
     repository: str  # the app's image without its tag
-    volume: str  # of the sockets
 
     def image(self, release: Release) -> str:
         """Return the full name of a release's image."""
@@ -126,7 +136,7 @@ def find_project(*options: str, environ: Mapping[str, str] | None = None) -> Pro
     app = config["services"]["app"]
     repository, _, tag = app.pop("image").rpartition(":")
     del app["build"]
-    return Project(config["name"], Release.from_tag(tag), app, repository, config["volumes"]["run"]["name"])
+    return Project(config["name"], Release.from_tag(tag), app, config["services"]["nginx"], repository)
 
 
 def containers(project: Project, service: str, *, one_off: bool = False) -> list[Container]:
@@ -147,11 +157,34 @@ def inspect(*ids: str) -> list[Container]:
             found["State"]["Status"],
             found["State"].get("Health", {}).get("Status", "none"),
             found["RestartCount"],
-            dict(line.partition("=")[::2] for line in found["Config"]["Env"]),
-            found["Config"]["Labels"].get("com.docker.compose.config-hash", ""),
+            found,
         )
         for found in json.loads(docker("container", "inspect", *ids))
     ]
+
+
+def running_settings(project: Project, app: Container) -> dict[str, str]:
+    """Return the settings with which this container and nginx run, as they are written in .env."""
+    nginx = next(iter(containers(project, "nginx")), app)
+    variables = project.nginx.get("environment", {}) | project.app.get("environment", {})
+    names = {name for name, value in variables.items() if not value}
+    found = {name: value for name, value in (nginx.environ | app.environ).items() if name in names}
+    limits: dict[str, Any] = app.found["HostConfig"]
+    ports: dict[str, Any] = nginx.found["HostConfig"]["PortBindings"] or {}
+    for port, name in {"8080/tcp": "HTTP_PORT", "8443/tcp": "HTTPS_PORT"}.items():
+        for published in ports.get(port, []):
+            found |= {"HTTP_BIND": published["HostIp"], name: published["HostPort"]}
+    found |= {"APP_CPUS": f"{limits['NanoCpus'] / 1e9:g}", "APP_MEMORY": str(limits["Memory"])}
+    found["STARTUP_SECONDS"] = str(app.found["Config"]["Healthcheck"]["StartPeriod"] // 10**9)
+    labels: dict[str, str] = nginx.found["Config"]["Labels"]
+    folder, listed = (labels[f"com.docker.compose.project.{name}"] for name in ("working_dir", "config_files"))
+    files = [os.path.relpath(file, folder) for file in listed.split(",")]
+    if files[1:] and all(map(os.path.exists, files)):
+        found["COMPOSE_FILE"] = ":".join(files)
+    quoted = {
+        name: "'" + value.replace("'", "\\'") + "'" for name, value in found.items() if not PLAIN.fullmatch(value)
+    }
+    return {name: value for name, value in (found | quoted).items() if value}
 
 
 def last_logs(*command: str, lines: int = 20) -> str:

@@ -13,24 +13,14 @@ import sys
 import time
 from pathlib import Path
 
-from deploy.docker import (
-    LONG,
-    Container,
-    DeployError,
-    Project,
-    Release,
-    compose,
-    containers,
-    docker,
-    find_project,
-    image_id,
-    log,
-)
+from deploy.docker import LONG, Container, DeployError, Project, Release, compose, docker, find_project, image_id, log
 from deploy.release import names, state
 from deploy.release.candidate import PATHS, create, removed_on_failure, watch
-from deploy.release.cleanup import CANDIDATE, find_live, prune, recover, remove_candidates, reported, sockets, stop
+from deploy.release.cleanup import CANDIDATE, find_live, reported, sockets, stop
 from deploy.release.lock import locked
 from deploy.release.site import check_site, start_nginx
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
@@ -40,12 +30,11 @@ def main() -> None:
     command = " ".join(sys.argv[1:])
     if command not in commands:
         sys.exit(f"usage: python3 -m deploy.release {'|'.join(commands)}")
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for each in SIGNALS:
         if signal.getsignal(each) != signal.SIG_IGN:  # nohup
             signal.signal(each, signal.default_int_handler)
-    recorded = {name: value for name, value in os.environ.items() if name not in ("BACKEND", "RELEASE")}
     try:
-        commands[command](find_project(environ=recorded))
+        commands[command](find_project(environ=state.without("BACKEND", "RELEASE")))
     except (DeployError, OSError) as error:
         sys.exit(f"deploy: {error}")
     except KeyboardInterrupt:
@@ -58,19 +47,14 @@ def deploy(project: Project) -> None:
     state.check_settings(project)
     if not image_id(project.repository):  # the lock runs in a container
         build_candidate("first", backend(project, None))
-    with locked(project):
-        live = recover(project)
-        try:
-            go_live(project, build(project, backend(project, live)), live)
-        finally:
-            remove_candidates(project)
+    with locked(project) as live:
+        go_live(project, build(project, backend(project, live)), live)
 
 
 def rollback(project: Project) -> None:
     """Make the previous release live again, or the one that RELEASE and BACKEND name, from its image."""
     state.check_settings(project)
-    with locked(project):
-        live = recover(project)
+    with locked(project) as live:
         name, backend = os.environ.get("RELEASE", ""), os.environ.get("BACKEND", "")
         kept = [
             (image, release)
@@ -133,12 +117,14 @@ def go_live(project: Project, release: Release, previous: Container | None) -> N
         docker("start", candidate.id)
         watch(project, candidate)
         commit = state.prepare(release)
-        docker("update", "--restart", "unless-stopped", candidate.id)
+        docker("update", "--restart", project.app.get("restart", "no"), candidate.id)
         log("promoting it")
-        sockets(project, candidate, "promote", candidate.id, *PATHS)
+        sockets(candidate, "promote", candidate.id, *PATHS)
         start_nginx(project, release)
-        check_site(project)
+        check_site(project, candidate)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the candidate is removed, or it is recorded
         commit()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     with reported("not recorded for a rollback"):
         state.record(project, candidate)
     # Publishes the files served at / too, and creates the container that `docker compose up` and `start` expect.
@@ -147,11 +133,8 @@ def go_live(project: Project, release: Release, previous: Container | None) -> N
     if previous:
         log(f"draining {previous.release}")
         stop(previous)
-    with reported("old sockets were not removed"):
-        sockets(project, candidate, "clean", *(each.id for each in containers(project, "app")))
-    prune(project)
     try:
-        check_site(project)
+        check_site(project, candidate)
     except DeployError as error:
         raise DeployError(
             f"{release} is live, but fails without the previous release: {error}: `make rollback`"

@@ -36,23 +36,22 @@ def removed_on_failure(project: Project, previous: Container | None) -> Generato
             keep_log(failed)
             if previous and previous.state == "running":
                 with suppress(DeployError):  # if it is not ready either, neither is better
-                    sockets(project, failed, "promote", previous.id)
+                    sockets(previous, "promote", previous.id)
             stop(failed)
-            with suppress(DeployError):  # the next deploy removes them
-                sockets(project, failed, "clean", *(each.id for each in containers(project, "app")))
         raise
 
 
 def keep_log(failed: Container) -> None:
     """Print the last log lines of a container, and write more of them to a file."""
-    LOGS.mkdir(parents=True, exist_ok=True)
     path = LOGS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{failed.release.tag}.log"
     with reported("its log is lost"):
-        path.write_text(text := last_logs("container", "logs", failed.id, lines=LOG_LINES))
+        text = last_logs("container", "logs", failed.id, lines=LOG_LINES)
         log(f"removing {failed.release}; its last log lines are:", *text.splitlines()[-20:], sep="\n")
+        LOGS.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
         log(f"more of its log is in {path}")
-    for old in sorted(LOGS.glob("*.log"))[:-LOGS_KEPT]:
-        old.unlink()
+        for old in sorted(LOGS.glob("*.log"))[:-LOGS_KEPT]:
+            old.unlink()
 
 
 def added(project: Project, before: list[Container]) -> list[Container]:
@@ -66,10 +65,14 @@ def create(project: Project, release: Release, before: list[Container]) -> Conta
 
     Until its promotion the candidate does not claim live.sock, and does not restart with the engine or the machine.
     """
+    for service, how in project.app.get("depends_on", {}).items():
+        if how["condition"] != "service_completed_successfully" and not containers(project, service):
+            raise DeployError(f"the app depends on {service}: start it with `docker compose up --detach {service}`")
     options = ["--no-start", "--no-deps", "--no-build", "--no-recreate", "--scale", f"app={len(before) + 1}", "app"]
-    plan = compose("--dry-run", "up", *options, release=release, stderr=subprocess.STDOUT)
-    steps = [line.partition(" -  ")[2] for line in plan.splitlines() if line.lstrip().startswith("DRY-RUN")]
-    if others := [" ".join(step.split()) for step in steps if step.split()[-1] not in HARMLESS]:
+    plan = compose("--progress=plain", "--dry-run", "up", *options, release=release, stderr=subprocess.STDOUT)
+    # DRY-RUN MODE - Container NAME Creating
+    steps = [line.split()[3:] for line in plan.splitlines() if line.lstrip().startswith("DRY-RUN")]
+    if others := [" ".join(step) for step in steps or [["unknown"]] if step[-1] not in HARMLESS]:
         raise DeployError(
             f"a deploy would interrupt the site, because Compose would do more than create the candidate: "
             f"{'; '.join(others)}. If you changed a network, give it a new name instead: that interrupts nothing. "
@@ -85,7 +88,7 @@ def create(project: Project, release: Release, before: list[Container]) -> Conta
         )
     [candidate] = found
     docker("update", "--restart", "no", candidate.id)
-    sockets(project, candidate, "wait", candidate.id)
+    sockets(candidate, "wait", candidate.id)
     return candidate
 
 

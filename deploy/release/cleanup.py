@@ -13,17 +13,19 @@ HARDENED = ["--network=none", "--read-only", "--cap-drop=ALL", "--security-opt=n
 LIVE = Path(__file__).parents[1] / "server" / "live.py"
 
 
-def sockets(project: Project, image: Container, *command: str) -> str:
-    """Run a command of deploy/server/live.py on the sockets, in a new container of this container's image."""
-    options = [*HARDENED, f"--user={project.app['user']}", f"--volume={project.volume}:/run/app", "--entrypoint=python"]
-    return docker("run", "--rm", "--interactive", *options, image.image_id, "-", *command, stdin=LIVE.read_text())
+def sockets(container: Container, *command: str) -> str:
+    """Run a command of deploy/server/live.py on the sockets beside the container's, in a new container of its image."""
+    [volume] = [each["Name"] for each in container.found["Mounts"] if each["Destination"] == "/run/app"]
+    options = [f"--user={container.found['Config']['User']}", f"--volume={volume}:/run/app", "--entrypoint=python"]
+    start = ["run", "--rm", "--interactive", *HARDENED, *options, container.image_id]
+    return docker(*start, "-", *command, stdin=LIVE.read_text())
 
 
 def find_live(project: Project) -> Container | None:
     """Return the container that live.sock points to; if there is none, one that is running, or else one that is not."""
     if not (found := containers(project, "app")):
         return None
-    target = sockets(project, found[-1], "show").strip()
+    target = sockets(found[-1], "show").strip()
     pointed = [each for each in found if target and each.id.startswith(target)]
     running = [each for each in found if each.state == "running"]
     recorded = [each for each in found if each.release == project.release]
@@ -31,10 +33,7 @@ def find_live(project: Project) -> Container | None:
 
 
 def recover(project: Project) -> Container | None:
-    """Finish what an interrupted deploy left, and return the live container.
-
-    Record the live release, and remove every other container, and the images that no deploy made a release.
-    """
+    """Record the live release, remove what an interrupted deploy left, and return the live container."""
     live = find_live(project)
     for other in containers(project, "app"):
         if live and other.id != live.id:
@@ -52,34 +51,36 @@ def stop(container: Container) -> None:
     with reported(f"{container.release} was not stopped"):
         if inspect(container.id)[0].state == "paused":
             docker("unpause", container.id)
-        docker("stop", container.id, seconds=2 * SECONDS)  # longer than stop_grace_period
+        docker("stop", container.id, seconds=SECONDS + container.found["Config"].get("StopTimeout", SECONDS))
     with reported(f"{container.release} was not removed"):
         docker("rm", "--force", container.id)
 
 
 @contextmanager
 def reported(problem: str) -> Generator[None]:
-    """Log a DeployError and go on, because the live release does not depend on it. A container may be gone."""
+    """Log an error and go on, because the live release does not depend on it. A container may be gone."""
     try:
         yield
-    except DeployError as error:
+    except (DeployError, OSError) as error:
         if "No such container" not in str(error):
             log(f"{problem}: {error}")
 
 
-def prune(project: Project) -> None:
-    """Remove the images of the oldest releases, and keep KEPT. Images that no deploy recorded are not touched."""
-    for image, old in state.history(project)[:-KEPT]:
-        with reported(f"{old} is kept"):  # another container uses the image
-            docker("image", "rm", project.image(old), image)
+def tidy(project: Project) -> None:
+    """Remove the sockets of containers that are gone, and the images of the oldest releases and of refused ones.
 
-
-def remove_candidates(project: Project) -> None:
-    """Remove the images that deploys built without making them a release."""
+    Images that no deploy built or recorded are not touched.
+    """
+    if found := containers(project, "app"):
+        with reported("old sockets were not removed"):
+            sockets(found[-1], "clean", *(each.id for each in found))
+    releases = state.history(project)
+    removed = [[project.image(old), image] for image, old in releases[:-KEPT]]
     lines = docker("image", "ls", project.repository, "--no-trunc", "--format", "{{.ID}} {{.Tag}}").splitlines()
-    built = {identity for identity, tag in map(str.split, lines) if tag.startswith(f"{CANDIDATE}-")}
-    kept = {release.tag for _, release in state.history(project)}
-    for identity, tag in map(str.split, lines):
-        if identity in built and tag not in kept:
-            with reported("not removed, the next deploy tries again"):
-                docker("image", "rm", f"{project.repository}:{tag}")
+    images = [(identity, tag) for identity, _, tag in (line.partition(" ") for line in lines)]
+    built = {identity for identity, tag in images if tag.startswith(f"{CANDIDATE}-")}
+    kept = {release.tag for _, release in releases}
+    removed += [[f"{project.repository}:{tag}"] for identity, tag in images if identity in built and tag not in kept]
+    for names in removed:
+        with reported(f"{names[0]} is kept"):  # another container uses the image
+            docker("image", "rm", *names)

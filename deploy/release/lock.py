@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Timer
 
-from deploy.docker import SECONDS, DeployError, Project, docker
+from deploy.docker import SECONDS, Container, DeployError, Project, docker
+from deploy.release.cleanup import recover, tidy
 
 
 @contextmanager
-def locked(project: Project) -> Generator[None]:
-    """Hold the lock; raise DeployError if another deploy holds it.
+def locked(project: Project) -> Generator[Container | None]:
+    """Hold the lock, and give the live container to the block; raise DeployError if another deploy holds it.
 
-    The lock is a container with a fixed name, which ends when this process and the commands that it runs have ended.
+    An interrupted deploy is finished before the block, and unused images and sockets are removed after it. The lock is
+    a container with a fixed name, which ends when this process and the commands that it runs have ended.
     """
     name = f"{project.name}-deploy"
     images = docker("image", "ls", "--quiet", project.repository).split()
@@ -43,5 +45,9 @@ def locked(project: Project) -> Generator[None]:
                 by = docker("container", "inspect", "--format", "{{.Config.Labels.holder}}", name).strip()
                 output = f"another deploy is running ({by}): try again when it has ended, or `docker rm --force {name}`"
             raise DeployError(output.strip() or f"docker run did not start the lock within {SECONDS} seconds")
-        yield
+        live = recover(project)
+        try:
+            yield live
+        finally:
+            tidy(project)
     lock.wait()

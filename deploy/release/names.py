@@ -27,13 +27,10 @@ def defaults() -> list[str]:
     """Return the names to try in turn: the commit, if nothing has changed since, then the commit with the time."""
     now = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     try:
-        commit = git("rev-parse", "--short", "HEAD")
-        changes = git("status", "--porcelain")
+        commit, changes = (
+            subprocess.run(["git", *command], capture_output=True, text=True, check=True).stdout.strip()
+            for command in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain"))
+        )
     except (OSError, subprocess.CalledProcessError):
         return [now]
     return [f"{commit}-{now}"] if changes else [commit, f"{commit}-{now}"]
-
-
-def git(*arguments: str) -> str:
-    """Run git and return its output."""
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from stat import S_IMODE
 
-from deploy.docker import Container, DeployError, Project, Release, docker, find_project, log
+from deploy.docker import Container, DeployError, Project, Release, docker, find_project, log, running_settings
 
 ENV = Path(".env")
 # A quoted value can have several lines, which may look like assignments.
@@ -45,9 +45,20 @@ def prepare(release: Release, **settings: str) -> Callable[[], None]:
     path = ENV.resolve()  # keeps a symlink
     text = path.read_bytes() if path.exists() else b""
     temporary = path.with_name(".env.new")
-    write(temporary, with_settings(text, **settings, BACKEND=release.backend, RELEASE=release.name), path)
-    environ = {name: value for name, value in os.environ.items() if name not in ("BACKEND", "RELEASE")}
-    found = find_project("--env-file", str(temporary), environ=environ).release
+    temporary.unlink(missing_ok=True)  # from a deploy that was killed
+    # .env may hold secrets. So the file gets the permissions before it gets the text.
+    temporary.touch(0o600 if path.exists() else 0o666)
+    with temporary.open("wb") as file:
+        if path.exists():
+            source = path.stat()
+            for owner in ((-1, source.st_gid), (source.st_uid, -1)):
+                with suppress(PermissionError):  # only root can change the owner
+                    os.fchown(file.fileno(), *owner)
+            os.fchmod(file.fileno(), S_IMODE(source.st_mode))
+        file.write(with_settings(text, **settings, BACKEND=release.backend, RELEASE=release.name))
+        file.flush()
+        os.fsync(file.fileno())
+    found = find_project("--env-file", str(temporary), environ=without("BACKEND", "RELEASE")).release
     if found != release:
         raise DeployError(f"cannot write {release} to .env, Compose reads {found} in it: correct RELEASE and BACKEND")
 
@@ -60,51 +71,30 @@ def prepare(release: Release, **settings: str) -> Callable[[], None]:
     return commit
 
 
-def write(path: Path, text: bytes, like: Path) -> None:
-    """Write a file durably, with the permissions and, if allowed, the owner of `like`.
-
-    .env may hold secrets. So the file gets the permissions before it gets the text.
-    """
-    path.unlink(missing_ok=True)  # from a deploy that was killed
-    path.touch(0o600 if like.exists() else 0o666, exist_ok=False)
-    with path.open("wb") as file:
-        if like.exists():
-            copy_owner(like.stat(), file.fileno())
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def copy_owner(source: os.stat_result, file: int) -> None:
-    """Give an open file the owner, group and permissions of another file. Only root can change the owner."""
-    for owner in ((-1, source.st_gid), (source.st_uid, -1)):
-        with suppress(PermissionError):
-            os.fchown(file, *owner)
-    os.fchmod(file, S_IMODE(source.st_mode))
-
-
 def follow(project: Project, live: Container) -> None:
     """Record the live release in .env and in the history, if a deploy was killed or this is another working copy."""
-    if live.release != project.release:
-        # Without .env, the settings of the live release are those to keep.
-        settings = {} if ENV.exists() else {name: live.environ.get(name, "") for name in project.app["environment"]}
+    if live.release != project.release or not ENV.exists():
         log(f".env is not about the live release: writing {live.release} to it")
-        prepare(live.release, **{name: value for name, value in settings.items() if value})()
+        prepare(live.release, **({} if ENV.exists() else running_settings(project, live)))()
     if live.release.name != "dev":
         record(project, live)
 
 
 def check_settings(project: Project) -> None:
     """Raise DeployError if the environment has settings of the app: the next `docker compose up` would lose them."""
-
-    def without(*names: str) -> dict[str, object]:
-        environ = {name: value for name, value in os.environ.items() if name not in names}
-        return find_project(environ=environ).app
-
     others = [name for name in os.environ if not name.startswith(INHERITED)]
-    if without(*others) != project.app:
-        given = [f"{name}={os.environ[name]}" for name in others if without(name) != project.app]
-        raise DeployError(f"a deploy does not record {' '.join(given)}: put it into .env, then deploy")
+    recorded = find_project(environ=without(*others))
+    if (recorded.app, recorded.nginx) != (project.app, project.nginx):
+        text = docker("compose", "config", "--no-interpolate")
+        given = " ".join(f"{name}={os.environ[name]}" for name in others if re.search(rf"\b{re.escape(name)}\b", text))
+        if recorded.app != project.app:
+            raise DeployError(f"a deploy does not record {given}: put it into .env, then deploy")
+        log(f"a deploy does not record {given}: put it into .env, or the next `docker compose up` changes nginx")
+
+
+def without(*names: str) -> dict[str, str]:
+    """Return the environment without these variables."""
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def history(project: Project) -> list[tuple[str, Release]]:

@@ -34,12 +34,7 @@ APPLICATION = "deploy.server.wsgi:application"
 def main() -> None:
     """Check that the server can start, and start it."""
     signal.signal(signal.SIGTERM, stop)  # by default, process 1 ignores it
-    report = Timer(REPORT_SECONDS, print, ["launch: still importing app.wsgi"], {"file": sys.stderr, "flush": True})
-    report.daemon = True
-    report.start()
-    arguments = check()
-    report.cancel()
-    become(arguments)
+    become(check())
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
@@ -70,6 +65,9 @@ def check() -> list[str]:
 
     A server would report a failed import once for each worker, and gunicorn would retry for ever.
     """
+    report = Timer(REPORT_SECONDS, print, ["launch: still importing app.wsgi"], {"file": sys.stderr, "flush": True})
+    report.daemon = True
+    report.start()
     try:
         for name, value in secrets(SECRETS.read_text() if SECRETS.exists() else "").items():
             os.environ.setdefault(name, value)
@@ -82,6 +80,8 @@ def check() -> list[str]:
     except BaseException as error:  # noqa: BLE001 (a module may call sys.exit())
         traceback.print_exception(error)
         sys.exit(f"launch: app.wsgi:application cannot be imported: {error!r}")
+    finally:
+        report.cancel()
     return arguments
 
 

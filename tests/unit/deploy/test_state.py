@@ -1,5 +1,6 @@
 """The live release in .env, and the releases to roll back to, with the engine."""
 
+import inspect
 import json
 import os
 import re
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.docker import Container, DeployError, Release, find_project
+from deploy.docker import Container, DeployError, Release, find_project, running_settings
 from deploy.release import state
+from tests.unit.configuration import example, services
 
 
 def docker(environ, *arguments, **_):
@@ -19,8 +21,12 @@ def docker(environ, *arguments, **_):
             # As Compose reads it, in short: the last assignment counts.
             found = dict(re.findall(r"^(RELEASE|BACKEND)=(\S*)$", Path(path).read_text(errors="replace"), re.MULTILINE))
             return config(Release(found["RELEASE"], found["BACKEND"]), environ)
+        case "compose", "config", "--no-interpolate":
+            return "WEB_THREADS: null\nCLIENT_REQUESTS: null\n"
         case "compose", "config", *_:
             return config(ONE, environ)
+        case "container", action, *_:
+            return NGINX["Id"] if action == "ls" else json.dumps([NGINX])
         case "image", "ls", *_:
             return "\n".join(HISTORY)
         case "tag", _, image:
@@ -35,7 +41,8 @@ HISTORY: list[str] = []
 
 def config(release, environ):
     app = {"image": f"site-app:{release.tag}", "build": {}, "environment": {"WEB_THREADS": environ.get("WEB_THREADS")}}
-    return json.dumps({"name": "site", "services": {"app": app}, "volumes": {"run": {"name": "site_run"}}})
+    nginx = {"environment": {"CLIENT_REQUESTS": environ.get("CLIENT_REQUESTS"), "SITE_URL": "http://localhost"}}
+    return json.dumps({"name": "site", "services": {"app": app, "nginx": nginx}})
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +61,32 @@ def write_live(release):
     state.prepare(release)()
 
 
+APP = {
+    "Config": {"Env": ["WEB_THREADS=it's 3", "PATH=/bin"], "Healthcheck": {"StartPeriod": 40 * 10**9}, "Labels": {}},
+    "HostConfig": {"NanoCpus": 1500000000, "Memory": 1 << 29},
+}
+LABELS = {"working_dir": "/elsewhere", "config_files": "/elsewhere/docker-compose.yml,/elsewhere/deploy/tls.yml"}
+NGINX = {
+    "Id": "1",
+    "Image": "sha256:1",
+    "State": {"Status": "running"},
+    "RestartCount": 0,
+    "Config": {
+        "Image": "site-nginx:local",
+        "Env": ["CLIENT_REQUESTS=9", "SITE_URL=http://localhost:81"],
+        "Labels": {f"com.docker.compose.project.{name}": value for name, value in LABELS.items()},
+    },
+    "HostConfig": {
+        "PortBindings": {
+            "8080/tcp": [{"HostIp": "0.0.0.0", "HostPort": "81"}],
+            "8443/tcp": [{"HostIp": "0.0.0.0", "HostPort": "444"}],
+        }
+    },
+}
+
+
 def container(release):
-    return Container("0", f"site-app:{release.tag}", "sha256:0", "running", "healthy", 0, {"WEB_THREADS": "3"})
+    return Container("0", f"site-app:{release.tag}", "sha256:0", "running", "healthy", 0, APP)
 
 
 ONE, TWO = Release("1-rc.1", "gunicorn"), Release("2", "uwsgi")
@@ -168,20 +199,54 @@ def test_env_in_which_compose_would_read_another_release_is_refused(monkeypatch)
     assert not state.ENV.exists()
 
 
-def test_setting_of_the_app_in_the_environment_is_refused(monkeypatch):
-    monkeypatch.setenv("HTTP_PORT", "81")
+def test_setting_of_the_app_in_the_environment_is_refused_and_one_of_nginx_reported(monkeypatch, capsys):
+    monkeypatch.setenv("OTHER", "81")
     state.check_settings(find_project())
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("CLIENT_REQUESTS", "9")
+    state.check_settings(find_project())
+    assert "a deploy does not record CLIENT_REQUESTS=9: put it into .env" in capsys.readouterr().out
     monkeypatch.setenv("WEB_THREADS", "3")
-    with pytest.raises(DeployError, match="a deploy does not record WEB_THREADS=3: put it into"):
+    with pytest.raises(DeployError, match=r"a deploy does not record .*WEB_THREADS=3.*: put it into"):
         state.check_settings(find_project())
 
 
-def test_env_follows_the_live_release_and_without_env_its_settings(capsys):
+def test_env_follows_the_live_release(capsys):
+    state.ENV.write_text("A=b\n")
     state.follow(find_project(), container(TWO))
-    assert state.ENV.read_text() == "WEB_THREADS=3\nBACKEND=uwsgi\nRELEASE=2\n"
+    assert state.ENV.read_text() == "A=b\nBACKEND=uwsgi\nRELEASE=2\n"
     assert "writing 2 on uwsgi to it" in capsys.readouterr().out
     state.follow(find_project(), container(ONE))  # which Compose reads: nothing to do
-    assert state.ENV.read_text() == "WEB_THREADS=3\nBACKEND=uwsgi\nRELEASE=2\n"
+    assert state.ENV.read_text() == "A=b\nBACKEND=uwsgi\nRELEASE=2\n"
+
+
+def test_without_env_the_settings_are_those_of_the_containers(tmp_path):
+    (tmp_path / "docker-compose.yml").touch()
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "tls.yml").touch()
+    state.follow(find_project(), container(ONE))
+    lines = state.ENV.read_text().splitlines()
+    assert sorted(lines[:-2]) == [
+        "APP_CPUS=1.5",
+        "APP_MEMORY=536870912",
+        "CLIENT_REQUESTS=9",
+        "COMPOSE_FILE=docker-compose.yml:deploy/tls.yml",
+        "HTTPS_PORT=444",
+        "HTTP_BIND=0.0.0.0",
+        "HTTP_PORT=81",
+        "STARTUP_SECONDS=40",
+        "WEB_THREADS='it\\'s 3'",
+    ]
+    assert lines[-2:] == ["BACKEND=gunicorn", "RELEASE=1-rc.1"]
+
+
+def test_without_env_every_setting_of_the_example_is_found_in_the_containers():
+    """Each is a variable of the app or of nginx, or is read from their limits and ports."""
+    text = inspect.getsource(running_settings)
+    others = {"BACKEND", "RELEASE", "REGISTRY", "REPLICAS"}  # the live release's own, and settings of deploy/swarm
+    passed_on = {name for service in ("app", "nginx") for name in services[service]["environment"]}
+    for name in re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE):
+        assert name in passed_on | others or name.startswith("LOCUST_") or f'"{name}"' in text
 
 
 def test_history_lists_each_release_once_the_live_one_last():
