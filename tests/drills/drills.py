@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 from deploy.server.launch import BACKENDS
 from tests.drills.load import DOWNLOAD, EXPECTED, KINDS, PAGES, Answer, Kind, Load, load
 from tests.drills.site import THREADS, WORKERS, DrillSite, EngineSite
-from tests.stack.compose import docker
 from tests.stack.site import clone, later, other
 from tests.stack.waiting import until
 from tests.unit.configuration import gunicorn
@@ -102,7 +101,7 @@ def drill(
 def run(site: Any, drill: Drill) -> Result:
     """Do what the drill says to a site under load, and return what came of it when the site has recovered."""
     before = remains(site)
-    with load(*site.urls, kinds=drill.kinds) as clients:
+    with load(*site.urls, kinds=drill.kinds, counts=isinstance(site, DrillSite)) as clients:
         time.sleep(WARM_UP)
         begun = time.monotonic()
         drill.act(site, clients)
@@ -194,10 +193,9 @@ def switch(site: DrillSite, clients: Load) -> None:
 
 @drill("a release whose workers die", NOTHING_FAILS)
 def broken_release(site: DrillSite, clients: Load) -> None:
-    before = (site.root / "app" / "wsgi.py").read_text()
     site.change("app/wsgi.py", later("os._exit(1)"))
     site.make(fails=True)
-    (site.root / "app" / "wsgi.py").write_text(before)
+    site.restore("app/wsgi.py")
 
 
 @drill("a deploy with a changed network", NOTHING_FAILS)
@@ -223,7 +221,7 @@ def hijacked(site: DrillSite, clients: Load) -> None:
 @drill("a rollback from a paused release", Goal(None, ("* 503", "* 504", "* IncompleteRead", "* TimeoutError"), 60))
 def paused(site: DrillSite, clients: Load) -> None:
     site.make()
-    docker("pause", site.inspect("app")["Id"])
+    site.pause("app")
     site.make("rollback")
 
 

@@ -8,8 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
+from urllib.request import urlopen
+from uuid import uuid4
 
 JSON = {"Content-Type": "application/json"}
 UPLOAD = json.dumps("x" * 500_000).encode()
@@ -56,6 +58,7 @@ class Answer:
     seconds: float
     outcome: str  # "as expected", "503", or the name of an exception
     retry_after: str | None = None
+    identity: str = ""  # of a request that must be executed once
 
     @property
     def failed(self) -> bool:
@@ -78,6 +81,7 @@ class Load:
     event: float = 0  # when it happened that the drill is about, where it did not begin with it
     said: str = ""  # what the table shall say besides
     ended: threading.Event = field(default_factory=threading.Event)
+    executed: Counter[str] = field(default_factory=Counter[str])  # the ids of requests that the app executed
 
     def client(self, kind: Kind, url: str) -> None:
         """Make one request after the other, on one connection for as long as that lasts."""
@@ -98,8 +102,10 @@ class Load:
         begun = time.monotonic()
         retry_after = None
         body = b""
+        identity = "" if kind.method == "GET" else uuid4().hex
         try:
-            connection.request(kind.method, kind.path, kind.body, JSON if kind.body else {})
+            headers = (JSON if kind.body else {}) | ({"Drill-Id": identity} if identity else {})
+            connection.request(kind.method, kind.path, kind.body, headers)
             response = connection.getresponse()
             body = read_slowly(response) if kind.is_slow else response.read()
             retry_after = response.headers["Retry-After"]
@@ -109,8 +115,18 @@ class Load:
         except (OSError, http.client.HTTPException) as error:
             outcome = type(error).__name__
             connection.close()
-        self.answers.append(Answer(kind.name, begun, time.monotonic() - begun, outcome, retry_after))
+        self.answers.append(Answer(kind.name, begun, time.monotonic() - begun, outcome, retry_after, identity))
         return body
+
+    def count_executions(self) -> None:
+        """Fail each request that was executed twice, or answered without being executed (tests/drills/executed.py)."""
+        for url in self.urls:
+            with urlopen(f"{url}/executed", timeout=60) as response:
+                self.executed.update(response.read().decode().split())
+        for number, answer in enumerate(self.answers):
+            times = self.executed[answer.identity]
+            if answer.identity and (times > 1 or (times == 0 and not answer.failed)):
+                self.answers[number] = replace(answer, outcome=f"executed {times} times")
 
     def failed(self) -> list[Answer]:
         """Return the requests that had no answer, or another one than they should."""
@@ -131,8 +147,11 @@ def read_slowly(response: http.client.HTTPResponse) -> bytes:
 
 
 @contextmanager
-def load(*urls: str, kinds: tuple[Kind, ...] = KINDS) -> Iterator[Load]:
-    """Keep the site busy during the block, at each of the URLs, and wait for the last answers."""
+def load(*urls: str, kinds: tuple[Kind, ...] = KINDS, counts: bool = True) -> Iterator[Load]:
+    """Keep the site busy during the block, at each of the URLs, and wait for the last answers.
+
+    Then count the executions, unless the application does not record them.
+    """
     load = Load([*urls], kinds)
     clients = [
         threading.Thread(target=load.client, args=(kind, url), daemon=True)
@@ -148,3 +167,5 @@ def load(*urls: str, kinds: tuple[Kind, ...] = KINDS) -> Iterator[Load]:
         load.ended.set()
         for client in clients:
             client.join()
+    if counts:
+        load.count_executions()

@@ -45,6 +45,7 @@ class DrillSite(Site):
         # A deploy refuses settings of the app that are not in .env.
         self.write(".env", f"{self.env()}WEB_CONCURRENCY={WORKERS}\nWEB_THREADS={THREADS}\n")
         self.change("app/wsgi.py", MISBEHAVE.read_text())
+        self.before.clear()  # it stays
         for path, limit in OFTEN.items():
             file = folder / path
             file.write_text(re.sub(limit, rf"\g<1>{REQUESTS}", file.read_text()))

@@ -1,6 +1,5 @@
 """A deployed site: a copy of the reference tree with its own .env and releases, in which tests run `make deploy`."""
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +10,9 @@ import httpx
 from deploy.server.launch import BACKENDS
 from tests.stack.compose import ComposeStack, docker
 from tests.stack.waiting import until
-from tests.tree import copy_reference, reference_tree
+from tests.tree import copy_reference
+
+EXECUTED = Path(__file__).parents[1] / "drills" / "executed.py"
 
 
 class Site(ComposeStack):
@@ -22,9 +23,19 @@ class Site(ComposeStack):
     def __init__(self, backend: str, name: str, folder: Path, **settings: str) -> None:
         super().__init__(backend, name, "", ("docker-compose.yml",), folder, **settings)
         self.urls = [self.url]
+        self.before: dict[str, str] = {}  # the text of changed files
         copy_reference(folder)
+        # Each execution of a POST, PUT or DELETE is recorded in a volume that all releases share.
+        with (folder / "app" / "wsgi.py").open("a") as file:
+            file.write(EXECUTED.read_text())
+        compose = (folder / "docker-compose.yml").read_text()
+        compose = compose.replace('volumes: ["run:/run/app"]', 'volumes: ["run:/run/app", "executed:/var/lib/assets"]')
+        self.write("docker-compose.yml", compose.replace("  buffers:\n", "  buffers:\n  executed:\n"))
         # For the first deploy; each deploy then writes the live backend.
-        (folder / ".env").write_text(f"# mine\nBACKEND={self.environ.pop('BACKEND')}\nLOG_LEVEL=info\n")
+        settings = {name: self.environ.pop(name) for name in ("BACKEND", "HTTP_PORT")}
+        self.write(
+            ".env", f"# mine\nBACKEND={settings['BACKEND']}\nLOG_LEVEL=info\nHTTP_PORT={settings['HTTP_PORT']}\n"
+        )
         self.environ |= {"COMPOSE_PROJECT_NAME": self.project, "PYTHON": sys.executable}
         self.environ["WATCH_SECONDS"] = "5"  # longer than the three seconds of `later`
 
@@ -34,12 +45,13 @@ class Site(ComposeStack):
 
     def change(self, path: str, more: str) -> None:
         """Append `more` to a file of the copy."""
-        with (self.root / path).open("a") as file:
-            file.write(more)
+        before = (self.root / path).read_text()
+        self.before.setdefault(path, before)
+        self.write(path, before + more)
 
     def restore(self, path: str) -> None:
         """Undo `change`."""
-        shutil.copy(reference_tree() / path, self.root / path)
+        self.write(path, self.before.pop(path))
 
     def down(self) -> None:
         """Remove the project, with the images of all its releases."""
@@ -49,10 +61,10 @@ class Site(ComposeStack):
             if names:
                 docker("image", "rm", *names.split())
 
-    def begin(self, command: str = "deploy", **settings: str) -> subprocess.Popen[str]:
+    def begin(self, command: str = "deploy", module: str = "deploy.release", **settings: str) -> subprocess.Popen[str]:
         """Start a command of deploy/release without make, so that a signal reaches it, and return its process."""
         return subprocess.Popen(
-            [sys.executable, "-m", "deploy.release", command],
+            [sys.executable, "-m", module, command],
             cwd=self.root,
             env=self.environ | settings,
             stdout=subprocess.PIPE,
@@ -78,6 +90,14 @@ class Site(ComposeStack):
                 raise AssertionError(output)
             process.communicate(timeout=60)
         self.wait_for_lock()
+
+    def pause(self, service: str) -> None:
+        """Pause the service's container.
+
+        With cgroup v1 the engine can fail ("unable to freeze") while a process starts in the container.
+        """
+        command = ["docker", "pause", self.inspect(service)["Id"]]
+        until(lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0, "it is paused")
 
     def wait_for_lock(self) -> None:
         """Wait until the last command of a deploy that was killed has ended."""

@@ -1,6 +1,8 @@
 """make deploy, rollback and releases, on a copy of the tree: no request fails, whatever fails or is interrupted."""
 
+import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+import yaml
 
 from deploy.server.launch import BACKENDS
-from tests.drills.kills import kill_at_each_step
+from tests.drills.kills import kill_at_each_step, wrong
 from tests.drills.load import load
 from tests.stack.compose import docker
 from tests.stack.conftest import require
@@ -35,7 +38,8 @@ def site(request, tmp_path_factory):
 
 def test_first_deploy_works_alone_and_compose_up_changes_nothing(site):
     assert {"release": "one", "backend": site.backend}.items() <= site.version().items()
-    assert site.env() == f"# mine\nBACKEND={site.backend}\nLOG_LEVEL=info\nRELEASE=one\n"
+    port = site.url.rpartition(":")[2]
+    assert site.env() == f"# mine\nBACKEND={site.backend}\nLOG_LEVEL=info\nHTTP_PORT={port}\nRELEASE=one\n"
     before = site.resources()
     site.compose("up", "--detach", "--wait")
     assert site.resources()["containers"] == before["containers"]
@@ -180,6 +184,19 @@ def test_second_deploy_at_the_same_time_is_refused(site):
     assert first.returncode == 128 + signal.SIGINT, output
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("step", ["rename .env.new to .env", "write .env.new"])
+def test_interrupt_at_the_record_is_before_it_or_after_it(step, site, tmp_path):
+    steps = {"STEPS": str(tmp_path / "steps"), "KILL_AT": step, "SIGNAL": str(signal.SIGINT.value)}
+    with load(site.url) as clients:
+        with site.begin(module="tests.drills.kill_at", RELEASE=f"record-{step.split()[0]}", **steps) as process:
+            output, _ = process.communicate(timeout=120)
+        assert process.returncode == 128 + signal.SIGINT, output
+        site.compose("up", "--detach", "--wait")
+    assert clients.outcomes() == {}
+    assert wrong(site) == []
+
+
 PHASES = ["checking", "checking", "starting", "healthy", "promoting", "draining"]
 
 
@@ -212,6 +229,19 @@ def test_what_compose_would_interrupt_is_refused_and_a_new_network_is_not(site):
         site.write("docker-compose.yml", compose.replace("internal: { internal: true }", "internal: {}"))
         output = site.make(fails=True)
         assert re.search(r"would interrupt the site.*Container \S+ Stopping.*Network \S+_internal Removed", output)
+        # Compose prints no plan by default then.
+        assert "would interrupt the site" in site.make(fails=True, COMPOSE_PROGRESS="quiet")
+        assert site.resources() == before
+        site.write("docker-compose.yml", compose)
+        database = {"image": f"{site.project}-nginx:local", "pull_policy": "never", "command": ["sleep", "60"]}
+        overlay = {"services": {"app": {"depends_on": {"db": {"condition": "service_started"}}}, "db": database}}
+        with_overlay = {"COMPOSE_FILE": "docker-compose.yml:overlay.yml"}
+        site.write("overlay.yml", json.dumps(overlay))
+        assert "the app depends on db: start it with `docker" in site.make(fails=True, **with_overlay)
+        run = yaml.safe_load(compose)["volumes"]["run"]
+        overlay = {"services": {"app": {"volumes": ["other:/run/app"]}}, "volumes": {"other": run}}
+        site.write("overlay.yml", json.dumps(overlay))
+        assert "nginx is connected to" in site.make(fails=True, **with_overlay)
         assert site.resources() == before
         changed = compose.replace("networks: [internal]", "networks: [outside]").replace("size=1m", "size=2m")
         site.write("docker-compose.yml", f"{changed}  outside: {{}}\n")
@@ -254,8 +284,10 @@ def test_env_is_read_as_compose_reads_it(text, tmp_path):
 def test_rollback_does_not_need_the_live_container(fault, site):
     site.make(RELEASE=f"before-{fault.split()[0]}")
     site.make(RELEASE=f"sick-{fault.split()[0]}")
-    sick = site.inspect("app")["Id"]
-    docker(*(["pause", sick] if fault == "paused" else ["update", "--pids-limit=1", sick]))
+    if fault == "paused":
+        site.pause("app")
+    else:
+        docker("update", "--pids-limit=1", site.inspect("app")["Id"])
     assert f"before-{fault.split()[0]} on {site.backend} is live" in site.make("rollback")
     assert site.version()["release"] == f"before-{fault.split()[0]}"
     assert len(site.resources()["containers"]) == 1
@@ -274,7 +306,7 @@ def test_rollback_to_a_backend_chooses_the_release_on_it(site):
 
 @pytest.mark.nightly
 def test_another_working_copy_deploys_on_what_runs(site, tmp_path):
-    site.write(".env", f"{site.env()}WEB_THREADS=3\n")
+    site.write(".env", f"{site.env()}WEB_THREADS=3\nAPP_MEMORY=400m\n")
     site.make(RELEASE="mine", BACKEND=other(site.backend))
     copy = clone(site, tmp_path)
     with load(site.url) as clients:
@@ -285,7 +317,10 @@ def test_another_working_copy_deploys_on_what_runs(site, tmp_path):
         copy.make(RELEASE="theirs")
     assert clients.outcomes() == {}
     assert {"release": "theirs", "backend": other(site.backend)}.items() <= site.version().items()
-    assert copy.env() == f"LOG_LEVEL=info\nWEB_THREADS=3\nBACKEND={other(site.backend)}\nRELEASE=theirs\n"
+    port = site.url.rpartition(":")[2]
+    found = {"LOG_LEVEL=info", "WEB_THREADS=3", f"APP_MEMORY={400 << 20}", f"HTTP_PORT={port}"}
+    assert found <= set(copy.env().splitlines())
+    assert wrong(copy) == []
     assert copy.make("releases") == site.make("releases")
     site.make("rollback", BACKEND=site.backend)  # and .env follows here, too
     assert f"BACKEND={site.backend}\n" in site.env()
@@ -336,10 +371,15 @@ def test_ignored_hangup_and_a_container_that_is_gone_do_not_fail_a_deploy(site):
 def test_release_that_fails_behind_nginx_is_replaced_by_the_previous_one(site):
     before, env = site.resources(), site.env()
     site.change("app/wsgi.py", at('"HTTP_X_FORWARDED_HOST" in environ', "raise ValueError"))
+    shutil.rmtree(site.root / ".local", ignore_errors=True)
+    site.write(".local", "")  # so the log cannot be kept
     try:
-        assert "nginx answers / with 500" in site.make(fails=True)
+        output = site.make(fails=True)
     finally:
         site.restore("app/wsgi.py")
+        (site.root / ".local").unlink()
+    assert "nginx answers / with 500" in output
+    assert "its log is lost: " in output
     assert httpx.get(f"{site.url}/").status_code == 200
     assert (site.resources(), site.env()) == (before, env)
 
@@ -371,7 +411,8 @@ def test_startup_seconds_governs_compose_and_a_deploy(site):
         site.write(".env", f"{env}STARTUP_SECONDS=60\n")
         site.make(RELEASE="slow")
         site.compose("up", "--detach", "--wait", "--force-recreate", "app")
-        assert "launch: still importing app.wsgi" in site.logs("app")
+        for service in ("app", "assets"):
+            assert "launch: still importing app.wsgi" in site.logs(service)
     finally:
         site.restore("app/wsgi.py")
 

@@ -66,7 +66,7 @@ def scale(stack, count):
 
 
 def test_no_request_is_lost_while_replicas_that_do_not_answer_come_and_go(replicas):
-    with load(replicas.url) as clients:
+    with load(replicas.url, counts=False) as clients:
         for count in (1, 2, 1, 2, 0):
             scale(replicas, count)
             time.sleep(3)
@@ -75,7 +75,7 @@ def test_no_request_is_lost_while_replicas_that_do_not_answer_come_and_go(replic
 
 def test_a_replica_ends_only_when_nobody_sends_it_anything_more(replicas):
     before = replicas.inspect("app")["RestartCount"]
-    with load(replicas.url) as clients:
+    with load(replicas.url, counts=False) as clients:
         # Its name stays, as for an nginx that has not heard.
         replicas.compose("exec", "app", "python", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
         time.sleep(8)
