@@ -33,6 +33,14 @@ releases: ## List the releases that you can roll back to, and the live one
 settings: ## Pass the settings in .env.example on to the containers, and list them in docs/settings.md
 	@$(PYTHON) -m deploy.fork.settings
 
+# begin template
+new: ## Make this clone a project of its own (NAME=shortener; TITLE, HOLDER of the licence)
+	@$(PYTHON) -m deploy.fork.new "$${NAME:-}" "$${TITLE:-}" "$${HOLDER:-}"
+
+# end template
+without: ## Remove optional parts (PART=demo, or several)
+	@$(PYTHON) -m deploy.fork.without $(PART)
+
 doctor: ## Check that this machine and the settings can run the site, and say how to fix faults
 	@exec $(PYTHON) -m deploy.doctor
 
@@ -54,16 +62,24 @@ test-programs: .venv/test
 test-unit: .venv/test ## Run only the tests in process
 	@.venv/bin/pytest tests/unit $(wildcard tests/app/unit tests/swarm/unit)
 
+# begin swarm
 # Without BACKEND on the command line or in the environment, the backend does not change, even if .env names another.
 swarm-deploy: ## Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
 	@exec $(PYTHON) -m deploy.swarm
+# end swarm
 
+# begin drills
 drills: .venv/test ## Run failure drills on a stack under load, on both backends, and print the failed requests
 	@.venv/bin/python -m tests.drills
 	@.venv/bin/python -m tests.drills.kills
+# end drills
 
+# begin swarm
+# begin drills
 swarm-drills: .venv/test ## Run failure drills on a Docker Swarm of three machines, each a container
 	@.venv/bin/python -m tests.swarm
+# end drills
+# end swarm
 
 .venv/bin/python:
 	@deploy/install.sh venv
@@ -101,11 +117,14 @@ load: .venv/loadtest ## Load-test the running site and hold it to its objectives
 load-baseline: .venv/loadtest ## Run the load test RUNS times and record its figures; later runs are held to them
 	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf
 
+# begin compare
 compare: .venv/loadtest ## Measure two stacks in turns: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
 	@deploy/install.sh wrk
 	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY REPORT DOCS,$(if $($(name)),$(name)='$($(name))')) \
 	  .venv/bin/python -m loadtest.compare
+# end compare
 
+# begin bench
 bench: .venv/bench ## Measure a request in process, compared with frameworks, and route look-ups
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes
@@ -113,6 +132,7 @@ bench: .venv/bench ## Measure a request in process, compared with frameworks, an
 bench-static: .venv/bench ## Measure static files with this nginx configuration and with a minimal one
 	@deploy/install.sh nginx wrk
 	@.venv/bin/python -m bench.static
+# end bench
 
 mutants: .venv/mutation ## Mutation-test app/ and list the mutants that no test catches
 	@rm -rf mutants

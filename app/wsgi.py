@@ -4,8 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from wsgiref.types import WSGIApplication
 
-from app.handlers import api, health, pages, static
-from app.middleware.conditional_get import conditional_get
+from app.handlers import (
+    api,  # only with demo
+    health,
+    pages,
+    static,
+)
+from app.middleware.conditional_get import conditional_get  # only with demo
 from app.middleware.errors import errors
 from app.middleware.head import head
 from app.middleware.query_parameters import query_parameters
@@ -14,10 +19,12 @@ from app.router import Target, router
 
 ROUTES: dict[str, Target] = {
     "/": {"GET": pages.home},
+    # begin demo
     "/about": {"GET": pages.about},
     "/hello/{name}": {"GET": conditional_get(pages.hello)},
     "/echo": {"POST": api.echo},
     "/stream": {"GET": api.stream},
+    # end demo
     "/version": {"GET": health.version},
     "/healthz": {"GET": health.alive},
     "/readyz": {"GET": health.ready},

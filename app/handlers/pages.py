@@ -19,6 +19,7 @@ def home(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     return page(environ, start_response, "home.html", origin=get_current_url(environ, root_only=True))
 
 
+# begin demo
 def about(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return the about page."""
     return page(environ, start_response, "about.html")
@@ -30,6 +31,7 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return html(start_response, render("hello.html", name=arguments["name"]))
 
 
+# end demo
 def page(environ: WSGIEnvironment, start_response: StartResponse, template: str, **values: str) -> list[bytes]:
     """Return a page whose footer shows the instance, the worker, the request id and the rendering time."""
     started = perf_counter()

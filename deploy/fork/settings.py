@@ -90,15 +90,22 @@ def written(root: Path) -> dict[Path, str]:
     return texts
 
 
+def write(root: Path) -> None:
+    """Write the files that would change."""
+    for path, text in written(root).items():
+        if path.read_text() != text:
+            path.write_text(text)
+            print(f"settings: wrote {path.relative_to(root)}")
+
+
 def main() -> None:
     """Write the files, or with `check` exit with one sentence if one of them would change."""
+    if sys.argv[1:] != ["check"]:
+        write(ROOT)
+        return
     for path, text in written(ROOT).items():
         if path.read_text() != text:
-            name = path.relative_to(ROOT)
-            if sys.argv[1:] == ["check"]:
-                sys.exit(f"settings: {name} does not follow from {EXAMPLE}: run `make settings`")
-            path.write_text(text)
-            print(f"settings: wrote {name}")
+            sys.exit(f"settings: {path.relative_to(ROOT)} does not follow from {EXAMPLE}: run `make settings`")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
 """Three nodes: planned changes lose no request, and a crash loses a bounded number."""
 
 import os
-import signal
-import subprocess
-import sys
+import signal  # only with drills
+import subprocess  # only with drills
+import sys  # only with drills
 
 import httpx
 import pytest
 
-from tests.drills.drills import run
+from tests.drills.drills import run  # only with drills
 from tests.engines import Engine
 from tests.stack.compose import docker
 from tests.stack.conftest import require
-from tests.stack.waiting import ROOT, until
+from tests.stack.waiting import ROOT, until  # only with drills
 from tests.swarm.cluster import Cluster
-from tests.swarm.drills import DRILLS
+from tests.swarm.drills import DRILLS  # only with drills
 
 pytestmark = [pytest.mark.alone, pytest.mark.nightly]
 
@@ -93,6 +93,7 @@ def test_release_of_the_other_backend_is_named(cluster):
     assert "building" not in output
 
 
+# begin drills
 def test_stopped_drills_leave_nothing():
     require("docker", "gunicorn")
     with subprocess.Popen([sys.executable, "-m", "tests.swarm"], cwd=ROOT, stdout=subprocess.DEVNULL) as drills:
@@ -103,6 +104,7 @@ def test_stopped_drills_leave_nothing():
     assert resources(name) == []
 
 
+# end drills
 def test_node_that_cannot_start_leaves_nothing():
     require("docker", "gunicorn")
     name = f"wsgi-test-{os.getpid()}-lonely-n1"
@@ -117,6 +119,7 @@ def resources(name):
     return networks + docker("container", "ls", "--all", "--filter", f"name={name}", "--quiet").split()
 
 
+# begin drills
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
 def test_drill_meets_its_goal(drill, cluster):
     try:
@@ -125,3 +128,6 @@ def test_drill_meets_its_goal(drill, cluster):
         error.add_note(cluster.errors())
         raise
     assert not complaints, f"{cluster.history()}\n{complaints}"
+
+
+# end drills

@@ -13,7 +13,7 @@ def table(name: str) -> dict[str, str]:
     [rest] = [
         rest for _, mark, rest in (each.read_text().partition(f"<!-- table: {name} -->\n") for each in DOCS) if mark
     ]
-    rows = re.match(r"(?:\|.*\n)+", rest)
+    rows = re.match(r"(?:\|.*\n)+", re.sub(" <!--.*-->", "", rest))
     assert rows, f"no table follows <!-- table: {name} -->"
     return dict(re.findall(r"^\| (.+?) \| (.+?) \|", rows[0], re.MULTILINE)[2:])
 

@@ -26,8 +26,6 @@ from tests.unit.configuration import (
     uwsgi,
 )
 
-SWARM = {"REGISTRY", "REPLICAS"}  # settings of deploy/swarm, which a fork may remove
-
 
 def defaults_in_compose():
     """Return the defaults of the variables in Compose's files, and "" for a variable that is only passed on."""
@@ -126,7 +124,7 @@ def test_style_of_the_error_page_is_allowed_by_its_policy():
 
 def test_every_setting_is_in_the_example_with_its_default():
     compose_defaults, example_defaults = defaults_in_compose(), defaults_in_example()
-    assert example_defaults.keys() - SWARM == compose_defaults.keys() - SWARM
+    assert example_defaults.keys() == compose_defaults.keys()
     for name, default in compose_defaults.items():
         if default:
             assert example_defaults[name] == default

@@ -13,9 +13,6 @@ FOLDERS = "|".join(re.escape(path.name) for path in ROOT.iterdir() if path.is_di
 PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS}|\.github|\.ci)/[\w./*-]*\w/?")
 # Commands of this project write into these folders.
 GENERATED = ("loadtest/report/", "deploy/tls/certs/", "deploy/tls/acme/")
-# A fork may remove these folders and the demo's files.
-DEMO = ("app/handlers/api.py", "app/handlers/pages.py", "app/static/root/", "tests/app/", "tests/app/stack/")
-OPTIONAL = ("bench/", "deploy/swarm/", "recipes/", "tests/drills/", "tests/swarm/", *DEMO)
 # A reader of README.md writes these.
 TUTORIAL = {"app/templates/team.html", "tests/app/unit/test_team.py"}
 
@@ -23,11 +20,6 @@ TUTORIAL = {"app/templates/team.html", "tests/app/unit/test_team.py"}
 def parts(path):
     """Return the page in words that pytest can print."""
     return path.relative_to(ROOT).as_posix()
-
-
-def is_removed(path):
-    """Tell whether the path is optional and this fork has removed it."""
-    return any(path.startswith(folder) and not (ROOT / folder).exists() for folder in OPTIONAL)
 
 
 pages = pytest.mark.parametrize("page", PAGES, ids=parts)
@@ -66,7 +58,7 @@ def test_every_variable_of_a_make_command_is_read(page):
 def test_every_path_exists(page):
     text = page.read_text().partition("<!-- table: renamed -->")[0]
     for path in sorted(set(PATH.findall(text)) - TUTORIAL):
-        assert path.startswith(GENERATED) or is_removed(path) or any(ROOT.glob(path.rstrip("/"))), (
+        assert path.startswith(GENERATED) or any(ROOT.glob(path.rstrip("/"))), (
             f"{parts(page)} names {path}, which does not exist"
         )
 
@@ -75,7 +67,7 @@ def test_every_renamed_file_has_its_new_name():
     for old, new in table("renamed").items():
         old_path, new_path = (re.sub(r"^-f ", "", name.strip("`")) for name in (old, new))
         assert not (ROOT / old_path).exists(), f"{old_path} still exists"
-        assert is_removed(new_path) or (ROOT / new_path).exists(), f"{new_path} does not exist"
+        assert (ROOT / new_path).exists(), f"{new_path} does not exist"
 
 
 def test_every_replacement_of_a_module_can_be_run():

@@ -1,13 +1,12 @@
-"""The structure of the tree: the direction of imports, no environment read at import, and what can be removed."""
+"""The structure of the tree: the direction of imports, and no environment read at import."""
 
 import ast
-import shutil
 import subprocess
 import sys
 
 import pytest
 
-from tests.tree import ROOT, copy_project
+from tests.tree import ROOT
 
 # A package may import from itself and from these.
 MAY_IMPORT = {
@@ -112,18 +111,3 @@ def test_no_module_reads_the_environment_at_import():
         [sys.executable, "-c", IMPORT, *modules], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (ended.stdout, ended.returncode) == ("", 0), ended.stderr
-
-
-def test_swarm_can_be_removed(tmp_path):
-    removed = ("deploy/swarm", "tests/swarm")
-    for path in (ROOT / "tests").rglob("*.py"):
-        if not {"swarm", "node_modules"} & set(path.parts):
-            assert not [each for each in imports(path) if each.startswith(("deploy.swarm.", "tests.swarm."))], path
-    copy = tmp_path / "copy"
-    copy_project(copy)
-    for folder in removed:
-        shutil.rmtree(copy / folder, ignore_errors=True)  # a fork may have removed it
-    tests = ["tests/unit/test_consistency.py", "tests/unit/test_limits_agree.py"]
-    command = [sys.executable, "-m", "pytest", "--quiet", "-n0", *tests]
-    ended = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout

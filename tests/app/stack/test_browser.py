@@ -21,10 +21,12 @@ from tests.tree import ROOT
 # Each page and error page with its status. Add a line to include a page in all tests.
 PAGES = {
     "/": 200,
+    # begin demo
     "/about": 200,
     "/hello/world": 200,
-    "/nope": 404,
     "/echo": 405,
+    # end demo
+    "/nope": 404,
     "/.env": 404,  # nginx's error page
 }
 PHONE = {"width": 360, "height": 740}
@@ -95,13 +97,21 @@ def visit(browser, stack):
     return visit
 
 
+# begin demo
 def press(page):
     """Press the home page's button with the keyboard and wait for the result."""
     page.get_by_role("button").press("Enter")
     expect(page.get_by_role("status")).to_contain_text("20 responses")
 
 
-@pytest.mark.parametrize(("path", "text"), [("/", "It serves."), ("/about", "Where to begin")])
+# end demo
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/", "It serves."),
+        ("/about", "Where to begin"),  # only with demo
+    ],
+)
 def test_page_footer_shows_backend_worker_and_release(path, text, stack):
     response = httpx.get(stack.url + path, headers={"Accept": "text/html"})
     assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -126,8 +136,10 @@ def test_html_validate_finds_no_errors(modules, stack, tmp_path):
 @pytest.mark.parametrize("path", PAGES)
 def test_axe_finds_no_violations_or_undecided_rules(path, modules, visit):
     with visit(path) as page:
+        # begin demo
         if path == "/":
             press(page)
+        # end demo
         # Not as a script element, which the Content-Security-Policy would block.
         page.evaluate((modules / "axe-core/axe.min.js").read_text())
         for scheme, size in product(["light", "dark"], [PHONE, DESK]):
@@ -149,6 +161,7 @@ def test_page_loads_without_errors(path, visit):
         page.wait_for_load_state("networkidle")
 
 
+# begin demo
 def test_button_shows_backends_and_keeps_focus(stack, visit):
     with visit("/") as page:
         press(page)
@@ -158,6 +171,7 @@ def test_button_shows_backends_and_keeps_focus(stack, visit):
         assert sum(int(answers) for _, _, _, answers in rows) == 20
 
 
+# end demo
 @pytest.mark.parametrize("path", PAGES)
 def test_without_scripts_only_button_is_missing(path, visit):
     def text(page):
@@ -197,8 +211,10 @@ def test_tab_reaches_every_control_with_visible_focus(path, visit):
 @pytest.mark.parametrize("path", PAGES)
 def test_page_does_not_scroll_sideways_on_phone(path, visit):
     with visit(path) as page:
+        # begin demo
         if path == "/":
             press(page)
+        # end demo
         for size in (PHONE, NARROWEST):
             page.set_viewport_size(size)
             assert page.evaluate("document.documentElement.scrollWidth") == size["width"]

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from html import escape
+from html import escape  # only with demo
 
 import pytest
 
@@ -11,7 +11,13 @@ from app.settings import settings
 from app.wsgi import application
 from tests.wsgi import call
 
-PAGES = {"/": "It serves.", "/about": "Where to begin"}
+PAGES = {
+    "/": "It serves.",
+    "/about": "Where to begin",  # only with demo
+}
+
+
+# begin demo
 JSON = {"CONTENT_TYPE": "application/json"}
 
 
@@ -20,6 +26,7 @@ def test_hello_greets(name):
     assert f"Hello, {escape(name)}!" in call(application, f"/hello/{name}").text
 
 
+# end demo
 @pytest.mark.parametrize(("path", "text"), PAGES.items())
 def test_page_shows_backend_release_and_request_id(path, text):
     answer = call(application, path, HTTP_X_REQUEST_ID="the-id")
@@ -35,6 +42,7 @@ def test_page_footer_shows_worker_instance_and_milliseconds(monkeypatch):
         assert part in foot
 
 
+# begin demo
 @pytest.mark.parametrize(
     "value",
     [{}, [], None, True, 0, 1.5, "Zoë", "\ud800", {"a": [{"b": None}]}, 10**400],
@@ -85,9 +93,8 @@ def test_stream_sends_chunks(monkeypatch):
     assert "Content-Length" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/nope", 404), ("PUT", "/", 405), ("GET", "/echo", 405)]
-)
+# end demo
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("PUT", "/", 405)])
 def test_error_response_has_request_id(method, path, status):
     answer = call(application, path, method)
     assert answer.status == status

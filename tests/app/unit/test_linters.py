@@ -16,11 +16,13 @@ no_content = pytest.mark.filterwarnings("ignore:204 responses must have an empty
 REQUESTS = [
     ("GET", "/", {}),
     pytest.param("HEAD", "/", {}, marks=head),
+    # begin demo
     ("GET", "/hello/Zoë", {}),
     ("GET", "/hello/Zoë", {"headers": {"If-None-Match": "*"}}),
     pytest.param("OPTIONS", "/echo", {}, marks=no_content),
     ("POST", "/echo", {"json": {"a": 1}}),
     ("POST", "/echo", {"data": b"{", "content_type": "application/json"}),
+    # end demo
     ("PUT", "/", {}),
     ("GET", "/nope", {"headers": {"Accept": "text/html"}}),
     ("GET", "/static/style.css", {}),

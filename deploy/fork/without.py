@@ -1,0 +1,106 @@
+"""`make without PART=demo`: remove an optional part of the project, with its tests and its documentation.
+
+    python -m deploy.fork.without PART...
+
+PARTS lists the files and folders of each part. In other files, comments mark its lines: "begin demo" and "end demo" a
+block, "only with demo" one line. "only with demo, drills" marks a line that needs both parts.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy.fork import settings
+
+ROOT = Path(__file__).parents[2]
+DRILLS = (  # kills.py and load.py stay: the tests of a deploy use them
+    *(f"tests/drills/{name}.py" for name in ("__main__", "drills", "misbehave", "site", "test_drills")),
+    *("tests/swarm/__main__.py", "tests/swarm/drills.py"),
+)
+PARTS = {
+    "bench": ("bench", "requirements/bench.txt"),
+    "compare": ("loadtest/compare", "tests/stack/test_compare.py", "tests/unit/loadtest/compare"),
+    "demo": (*("app/handlers/api.py", "app/static/app.js", "app/templates/about.html", "app/templates/hello.html"),),
+    "drills": ("docs/drills.md", *DRILLS),
+    "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),
+    "template": ("deploy/fork/new.py", "tests/unit/fork/test_new.py", "tests/unit/test_fork.py"),
+    "swarm": ("deploy/swarm", "docs/several-machines.md", "tests/swarm"),
+}
+MARK = r"^.*(?:#|//|/\*|<!--)-? {}\b[\w, -]*(?:\*/|-->|#\}})?(?: \|)?$\n"  # a line that ends with such a comment
+
+
+def remove(part: str, root: Path) -> None:
+    """Remove the part's files and folders, and its lines from all other files."""
+    for name in PARTS[part]:
+        path = root / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    for path in tracked(root):
+        text = read(path)
+        if (kept := without(part, text)) != text:
+            path.write_text(kept)
+
+
+def without(part: str, text: str) -> str:
+    """Return the text without the lines that are marked with the part."""
+    begin, end, only = (
+        MARK.format(words) for words in (f"begin {part}", f"end {part}", f"only with (?:[\\w-]+, )*{part}")
+    )
+    for marked in (rf"{begin}(?:.*\n)*?{end}", only):
+        text = re.sub(marked, "", text, flags=re.MULTILINE)
+    return re.sub(r"\n+\Z", "\n", text)
+
+
+def tracked(root: Path) -> list[Path]:
+    """Return the files of the project, but none that git ignores."""
+    listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    return [path for name in listed.split("\0") if (path := root / name).is_file()]
+
+
+def read(path: Path) -> str:
+    """Return the text of a file, or an empty string for a file that is not text."""
+    try:
+        return path.read_text()
+    except UnicodeDecodeError:
+        return ""
+
+
+def git(root: Path, *arguments: str, input: str | None = None) -> str:  # noqa: A002 (subprocess's name)
+    """Return the output of git; exit with one sentence if it fails."""
+    ended = subprocess.run(["git", *arguments], cwd=root, input=input, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.exit(f"fork: git {arguments[0]} failed, and nothing was changed: {ended.stderr.strip()}")
+    return ended.stdout
+
+
+def refuse_changes(root: Path) -> None:
+    """Exit with one sentence if git could not restore the project as it is."""
+    if changed := git(root, "status", "--porcelain").splitlines():
+        sys.exit(
+            f"fork: commit or remove your changes first, {changed[0].split()[-1]} for example; nothing was changed"
+        )
+
+
+def main() -> None:
+    """Remove the parts on the command line; exit with one sentence if that is not possible."""
+    names = sys.argv[1:]
+    present = [part for part, (first, *_) in PARTS.items() if (ROOT / first).exists() and part != "template"]
+    wrong = [name for name in names if name not in present]
+    if wrong or not names:
+        found = f"PART is {wrong[0]!r}" if wrong else "PART is empty"
+        sys.exit(f"fork: {found}: it must be one of {', '.join(present)}; nothing was changed")
+    refuse_changes(ROOT)
+    for part in names:
+        remove(part, ROOT)
+    settings.write(ROOT)
+    print(
+        f"fork: removed {', '.join(names)}: see `git diff HEAD`. `make lock` removes packages that nothing needs now."
+    )
+
+
+if __name__ == "__main__":
+    main()
