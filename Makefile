@@ -46,7 +46,7 @@ doctor: ## Check that this machine and the settings can run the site, and say ho
 
 # TESTS selects a part, for example TESTS="tests/stack/test_tls.py -k renewed".
 TESTS ?= tests
-PYTEST = .venv/bin/pytest --numprocesses 3 --dist loadgroup $(if $(filter tests,$(TESTS)),--cov)
+PYTEST = .venv/bin/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder $(if $(filter tests,$(TESTS)),--cov)
 test: .venv/test .venv/loadtest test-programs ## Run the tests of every change, on both backends (TESTS=tests/stack for a part)
 	@$(PYTEST) -m "not nightly" $(TESTS)
 
@@ -54,13 +54,14 @@ test-all: .venv/test .venv/loadtest test-programs ## Run all tests, with every d
 	@$(MAKE) --no-print-directory .venv/conformance || true
 	@$(PYTEST) $(TESTS)
 
+PROGRAMS = nginx chromium lego pebble slowhttptest wrk
 # A program that cannot be installed is reported here, and again at the end with the tests that were skipped.
 test-programs: .venv/test
-	@for need in nginx chromium lego pebble slowhttptest wrk; do deploy/install.sh $$need || true; done
+	@deploy/install.sh $(PROGRAMS) || for need in $(PROGRAMS); do deploy/install.sh $$need || true; done
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/node || true
 
-test-unit: .venv/test ## Run only the tests in process
-	@.venv/bin/pytest tests/unit $(wildcard tests/app/unit tests/swarm/unit)
+test-unit: .venv/test ## Run only the quick tests in process
+	@.venv/bin/pytest --numprocesses 2 --dist loadgroup -m "not slow and not nightly" tests/unit $(wildcard tests/app/unit tests/swarm/unit)
 
 # begin swarm
 # Without BACKEND on the command line or in the environment, the backend does not change, even if .env names another.
@@ -141,8 +142,7 @@ mutants: .venv/mutation ## Mutation-test app/ and list the mutants that no test 
 lint: .venv/lint .venv/node ## Run all linters; any finding fails
 	.venv/bin/ruff format --quiet --check --diff .
 	.venv/bin/ruff check --quiet .
-	.venv/bin/mypy
-	.venv/bin/basedpyright
+	.venv/bin/mypy & mypy=$$!; .venv/bin/basedpyright; wait $$mypy
 	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh nginx/*.sh
 	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
 	.venv/bin/node tests/linters/node_modules/.bin/stylelint --config tests/linters/stylelint.json 'app/static/*.css'

@@ -13,16 +13,38 @@ from tests.turns import turn
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
+LONGEST_NAME = 80  # characters of a parameter in a test's name
+# Groups that take long, by the beginning of their name. pytest-xdist by itself starts the groups of most tests first.
+SLOWEST = ("release-", "docker-", "processes-", "pages-", "tls-", "test_processes", "test_replicas", "test_drain")
+
 CI = os.environ.get("CI") == "true"
 
 # A shell's background job ignores SIGINT. The processes that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Shorten a long text in a test's name: pytest-xdist copies all names to all workers."""
+    return f"{val[:40]!r}, {len(val)} in all" if isinstance(val, str | bytes) and len(val) > LONGEST_NAME else None
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Give the tests of one file to one worker of pytest-xdist, so that their fixtures are set up once."""
     if not item.get_closest_marker("xdist_group"):
         item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of one group together, and the groups that take longest first, so that no worker ends late."""
+    groups: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        groups.setdefault(item.get_closest_marker("xdist_group").args[0], []).append(item)  # type: ignore[union-attr]
+
+    def rank(group: str) -> int:
+        return next((number for number, start in enumerate(SLOWEST) if group.startswith(start)), len(SLOWEST))
+
+    items[:] = [item for group in sorted(groups, key=rank) for item in groups[group]]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,9 +27,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             mark.args if (mark := metafunc.definition.get_closest_marker(of)) else default
             for of, default in (("kind", KINDS), ("backend", BACKENDS))
         )
+        # With pytest-xdist (--dist loadgroup), one worker runs all tests of a stack.
         for_each = [
-            # With pytest-xdist (--dist loadgroup), one worker runs all tests of a stack.
-            pytest.param((kind, backend), id=f"{kind}-{backend}", marks=pytest.mark.xdist_group(f"{kind}-{backend}"))
+            pytest.param(
+                (kind, backend), id=f"{kind}-{backend}", marks=pytest.mark.xdist_group(f"{kind}-{backend}-{name}")
+            )
             for kind in kinds
             for backend in backends
         ]

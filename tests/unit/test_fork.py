@@ -9,6 +9,8 @@ import pytest
 
 from tests.tree import copy_project
 
+pytestmark = pytest.mark.slow
+
 # The demo: handlers, templates, static files, tests. A fork keeps base.html and error.html, and the files they name.
 DEMO = (
     "app/handlers/api.py",

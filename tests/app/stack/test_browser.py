@@ -38,10 +38,15 @@ RULES = ["wcag2a", "wcag2aa", "wcag2aaa", "wcag21a", "wcag21aa", "wcag22aa", "be
 LINTERS = ROOT / "tests" / "linters"
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(backend, marks=pytest.mark.xdist_group(f"pages-{backend}")) for backend in BACKENDS],
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each backend, but one that visits pages in a browser on one: both backends send the same pages."""
+    if "stack" in metafunc.fixturenames:
+        backends = BACKENDS[:1] if "visit" in metafunc.fixturenames else BACKENDS
+        on = [pytest.param(backend, marks=pytest.mark.xdist_group(f"pages-{backend}")) for backend in backends]
+        metafunc.parametrize("stack", on, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def stack(request: pytest.FixtureRequest) -> Iterator[LocalStack]:
     """Return a running site of plain processes: each visit takes a second, and containers serve the same pages."""
     require(LocalStack.kind, request.param)

@@ -5,9 +5,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.tree import ROOT, copy_project
 
 
+@pytest.mark.slow
 def test_first_steps_of_the_readme_work(tmp_path):
     readme = ROOT / "README.md"
     _, mark, text = (readme.read_text() if readme.exists() else "").partition("## Make it yours\n")

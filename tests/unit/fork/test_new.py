@@ -8,6 +8,8 @@ import pytest
 from tests.tree import commit, copy_project
 from tests.unit.fork.test_without import check, run
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("wsgi-starter", "Plain WSGI", "plain wsgi</a>", "wsgi_starter")
 
 

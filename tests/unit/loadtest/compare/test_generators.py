@@ -10,6 +10,8 @@ import pytest
 
 from tests.stack.waiting import ROOT
 
+pytestmark = pytest.mark.slow
+
 # In a process of its own: gevent's event loop and pytest's threads do not mix.
 SERVER = """
 import json
