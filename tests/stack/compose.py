@@ -74,19 +74,34 @@ class ComposeStack:
         """Remove the project's containers, volumes, networks and images."""
         self.compose("--profile", "loadtest", "down", "--volumes", "--rmi", "all", "--timeout", "1", "--remove-orphans")
 
+    # `docker` is several times as fast as `docker compose`, which reads its files each time.
+    def docker(self, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+        """Run `docker` on the project's engine."""
+        command = ["docker", *arguments]
+        return subprocess.run(
+            command, env=self.environ, stdout=subprocess.PIPE, stderr=stderr, text=True, check=False, timeout=120
+        )
+
+    def ids(self, service: str, *options: str) -> list[str]:
+        """Return the ids of the service's containers, oldest first, without those of `docker compose run`."""
+        labels = {"project": self.project, "service": service, "oneoff": "False"}
+        filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+        return self.docker("ps", "--quiet", *options, *filters).stdout.split()[::-1]
+
     def inspect(self, service: str) -> dict[str, Any]:
         """Return the output of `docker inspect` for the service's container."""
-        container = self.compose("ps", "--all", "--quiet", service).stdout.strip()
-        found: list[dict[str, Any]] = json.loads(docker("inspect", container))
+        [container] = self.ids(service, "--all")
+        found: list[dict[str, Any]] = json.loads(self.docker("inspect", container).stdout)
         return found[0]
 
     def execute(self, service: str, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the service's container."""
-        return self.compose("exec", "--no-TTY", service, *command, check=False)
+        """Run a command in the service's oldest running container."""
+        return self.docker("exec", next(iter(self.ids(service)), ""), *command)
 
     def logs(self, service: str) -> str:
-        """Return the service's log."""
-        return self.compose("logs", "--no-log-prefix", service).stdout
+        """Return the log of the service's containers."""
+        logs = (self.docker("logs", container, stderr=subprocess.STDOUT) for container in self.ids(service, "--all"))
+        return "".join(log.stdout for log in logs)
 
     def stop_app(self) -> None:
         self.compose("stop", "app")
