@@ -1,4 +1,4 @@
-"""The access log: one line of JSON a request, whatever the request."""
+"""nginx's access log: one line of JSON for each request, whatever the request contains."""
 
 import contextlib
 import json
@@ -17,18 +17,18 @@ from tests.stack.waiting import until
 
 
 def lines(stack, text):
-    """Return the lines of nginx's log that have this text in them, once there are any."""
+    """Return the lines of nginx's log that contain the text; wait for the first one."""
     until(lambda: text in stack.logs("nginx"), "nginx has written its log")
     return [line for line in stack.logs("nginx").splitlines() if text in line]
 
 
 def logged(stack, answer):
-    """Return what is in the log of this answer's request."""
+    """Return the log entry of the request that got this response."""
     [line] = lines(stack, f'"request_id":"{answer.headers["X-Request-ID"]}"')
     return json.loads(line)
 
 
-def test_a_request_is_one_line_with_all_that_is_to_know(stack, http):
+def test_entry_describes_the_request(stack, http):
     answer = http.get("/about", headers={"User-Agent": "of the test", "Accept-Encoding": "identity"})
     entry = logged(stack, answer)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", entry.pop("time"))
@@ -51,64 +51,78 @@ def test_a_request_is_one_line_with_all_that_is_to_know(stack, http):
     }
 
 
-def test_only_nginx_writes_it(stack, http):
+def test_only_nginx_logs_requests(stack, http):
     logged(stack, http.get("/hello/only-once"))
     assert (stack.logs("nginx") + (stack.logs("app") if stack.kind == "docker" else "")).count("/hello/only-once") == 1
 
 
+# Requests that nginx answers with an error; the status and the path in the log.
+REJECTED = {
+    "no such file": (request(b"/static/nope.css?a"), 404, "/static/nope.css"),
+    "no such file, for a browser": (
+        request(b"/static/nope.css", headers=(b"Accept: text/html",)),
+        404,
+        "/static/nope.css",
+    ),
+    "folder": (request(b"/static/"), 403, "/static/"),
+    "wrong method": (request(b"/robots.txt", b"POST"), 405, "/robots.txt"),
+    "encoded dots": (request(b"/x/%2e%2e/y?a"), 400, "/x/%2e%2e/y"),
+    "malformed Host": (request(b"/a", host=b"Host: a b"), 400, "/a"),
+    "quote and backslash": (request(b"/a%0A%22\\", b"BREW"), 405, "/a%0A%22\\"),
+    "not UTF-8": (request(b"/a\xffb"), 400, "/a"),
+    "Host that is not UTF-8": (request(b"/a", host=b"Host: a\xffb"), 400, "/a"),
+    "dots": (request(b"/../x"), 400, "/../x"),
+    "long path": (request(b"/" + b"y" * 9000), 414, "/" + "y" * (8192 - len("GET /"))),
+    "dots in absolute form": (request(b"http://a/../x"), 400, "/../x"),
+    "large header": (request(b"/y", headers=(b"Cookie: " + b"x" * 9000,)), 431, "/y"),
+}
+# Values of User-Agent, and the value in the log.
+AGENTS = {
+    b'a "quote"': 'a "quote"',
+    b"a\\": "a\\",
+    b'\\"}': '\\"}',
+    b"a\\nb\\u0022": "a\\nb\\u0022",
+    b"a\tb": "a\tb",
+    b"<script>": "<script>",
+    b"": "",
+    b"a\xffb": "a",
+    b"a\xc3\xabb": "a",
+}
+
+
+@pytest.fixture(scope="module")
+def entries(stack):
+    """Send all requests of REJECTED and AGENTS; return the response and the log entry of each."""
+    # nginx writes its log once a second. These tests wait for it once.
+    requests = {name: sent for name, (sent, _, _) in REJECTED.items()} | {
+        agent: request(b"/about", headers=(b"User-Agent: " + agent,)) for agent in AGENTS
+    }
+    answers = {name: Answer.parse(ask(stack, sent), "GET") for name, sent in requests.items()}
+    return {name: (answer, logged(stack, answer)) for name, answer in answers.items()}
+
+
 @pytest.mark.backend("gunicorn")
-@pytest.mark.parametrize(
-    ("sent", "status", "path"),
-    [
-        (request(b"/static/nope.css?a"), 404, "/static/nope.css"),
-        (request(b"/static/nope.css", headers=(b"Accept: text/html",)), 404, "/static/nope.css"),
-        (request(b"/static/"), 403, "/static/"),
-        (request(b"/robots.txt", b"POST"), 405, "/robots.txt"),
-        (request(b"/x/%2e%2e/y?a"), 400, "/x/%2e%2e/y"),
-        (request(b"/a", host=b"Host: a b"), 400, "/a"),
-        (request(b"/a%0A%22\\", b"BREW"), 405, "/a%0A%22\\"),
-        (request(b"/a\xffb"), 400, "/a"),
-        (request(b"/a", host=b"Host: a\xffb"), 400, "/a"),
-        (request(b"/../x"), 400, "/../x"),
-        (request(b"/" + b"y" * 9000), 414, "/" + "y" * (8192 - len("GET /"))),
-        (request(b"http://a/../x"), 400, "/../x"),
-        (request(b"/y", headers=(b"Cookie: " + b"x" * 9000,)), 431, "/y"),
-    ],
-)
-def test_an_error_of_nginx_has_the_path_that_was_asked_for(sent, status, path, stack):
-    answer = Answer.parse(ask(stack, sent), "GET")
-    entry = logged(stack, answer)
+@pytest.mark.parametrize("name", REJECTED)
+def test_rejected_request_is_logged_with_its_path(name, entries):
+    _, status, path = REJECTED[name]
+    answer, entry = entries[name]
     assert (answer.status, entry["status"], entry["path"]) == (status, status, path)
     assert (entry["release"], entry["upstream_seconds"]) == ("", "")
 
 
 @pytest.mark.backend("gunicorn")
-@pytest.mark.parametrize(
-    ("sent", "found"),
-    [
-        (b'a "quote"', 'a "quote"'),
-        (b"a\\", "a\\"),
-        (b'\\"}', '\\"}'),
-        (b"a\\nb\\u0022", "a\\nb\\u0022"),
-        (b"a\tb", "a\tb"),
-        (b"<script>", "<script>"),
-        (b"", ""),
-        (b"a\xffb", "a"),
-        (b"a\xc3\xabb", "a"),
-    ],
-)
-def test_what_a_client_calls_itself_does_not_break_the_line(sent, found, stack):
-    answer = Answer.parse(ask(stack, request(b"/about", headers=(b"User-Agent: " + sent,))), "GET")
-    assert logged(stack, answer)["user_agent"] == found
+@pytest.mark.parametrize("agent", AGENTS)
+def test_user_agent_does_not_break_the_line(agent, entries):
+    assert entries[agent][1]["user_agent"] == AGENTS[agent]
 
 
 @pytest.mark.backend("gunicorn")
-def test_a_query_and_health_checks_are_not_logged(stack, http):
+def test_queries_and_health_checks_are_not_logged(stack, http):
     last = [
         http.get(path, params={"token": "a-secret"})
         for path in ("/healthz", "/readyz", "/nginx-health", "/about", "/static/nope")
     ]
-    # Of each of these nginx would have something to say in its error log, and quote the first line.
+    # nginx's error log would have a line for each of these, with the request line.
     last += [http.post("/echo", params={"token": "a-secret"}, content=b"x" * size) for size in (100_000, 2_000_000)] + [
         http.get("/static/", params={"token": "a-secret"})
     ]
@@ -119,7 +133,7 @@ def test_a_query_and_health_checks_are_not_logged(stack, http):
 
 
 @pytest.mark.backend("gunicorn")
-def test_every_line_is_JSON(stack):  # noqa: N802 (its name)
+def test_every_line_is_json(stack):
     for sent in (b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\xff \xff\r\n\r\n", b"GET /last\r\n"):
         ask(stack, sent)
     lines(stack, "/last")
@@ -128,24 +142,23 @@ def test_every_line_is_JSON(stack):  # noqa: N802 (its name)
     assert len({tuple(entry) for entry in found}) == 1
 
 
-def test_a_response_that_ends_too_early_is_logged(probe):
-    with httpx.stream("GET", f"{probe.url}/cut?20") as answer, pytest.raises(httpx.RemoteProtocolError):
-        answer.read()
-    assert (logged(probe, answer)["status"], logged(probe, answer)["error"]) == (200, "response cut short")
-    with httpx.stream("GET", f"{probe.url}/download/3000") as answer:
-        next(answer.iter_raw())
-    assert (logged(probe, answer)["status"], logged(probe, answer)["error"]) == (200, "client left or too slow")
-    for method in ("GET", "HEAD"):
-        assert logged(probe, httpx.request(method, f"{probe.url}/download/3"))["error"] == ""
+def test_cut_response_is_logged_with_the_reason(probe):
+    with httpx.stream("GET", f"{probe.url}/cut?20") as cut, pytest.raises(httpx.RemoteProtocolError):
+        cut.read()
+    with httpx.stream("GET", f"{probe.url}/download/3000") as left:
+        next(left.iter_raw())
+    whole = [httpx.request(method, f"{probe.url}/download/3") for method in ("GET", "HEAD")]
+    errors = [(entry["status"], entry["error"]) for entry in (logged(probe, each) for each in (cut, left, *whole))]
+    assert errors == [(200, "response cut short"), (200, "client left or too slow"), (200, ""), (200, "")]
 
 
-def test_a_worker_that_dies_is_logged(probe):
+def test_worker_crash_is_logged_as_no_response(probe):
     assert logged(probe, httpx.get(f"{probe.url}/die"))["error"] == "no response"
-    until(probe.is_up, "another worker is there")
+    until(probe.is_up, "the next worker is ready")
 
 
 class Upstream:
-    """A stack with only an upstream, which sends the same bytes in response to each request, or nothing."""
+    """A stack with only an upstream, which sends the same bytes in response to each request, or does not listen."""
 
     def __init__(self, folder, sent):
         self.run_dir, self.sent = folder, sent
@@ -184,7 +197,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_the_log_says_why_there_is_no_response(name, tmp_path):
+def test_missing_response_is_logged_with_the_reason(name, tmp_path):
     require("processes", "gunicorn")
     sent, error = FAILURES[name]
     with Upstream(tmp_path, sent) as upstream, edge(upstream) as nginx:
@@ -195,6 +208,6 @@ def test_the_log_says_why_there_is_no_response(name, tmp_path):
 
 
 @pytest.mark.backend("gunicorn")
-def test_an_error_of_the_app_is_told_from_one_of_nginx(probe):
+def test_app_error_is_logged_with_the_release(probe):
     entry = logged(probe, httpx.get(f"{probe.url}/answer/503"))
     assert (entry["status"], entry["release"]) == (503, f"dev-{probe.backend}")

@@ -1,4 +1,4 @@
-"""Who asks, by which scheme and for which host: what the app is told, whoever stands in front and whatever he says."""
+"""Client address, scheme and host as the app sees them, behind no proxy, a trusted one, and an untrusted one."""
 
 import socket
 
@@ -8,7 +8,7 @@ import pytest
 from tests.stack.edge import edge
 from tests.stack.test_conformance import Answer, exchange
 
-# What a client may send to be taken for another.
+# Headers with which a client may claim to be another client.
 CLAIMS = {
     "X-Forwarded-For": "203.0.113.7",
     "X-Forwarded-Proto": "https",
@@ -34,7 +34,7 @@ def seen(url, headers=(), **options):
 
 
 def traits(environ):
-    """Return what of the environ tells who asks, and for what."""
+    """Return the values of environ that describe the client and the host."""
     names = ["REMOTE_ADDR", "wsgi.url_scheme", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME", "PATH_INFO"]
     return tuple(environ[name] for name in names)
 
@@ -47,12 +47,12 @@ def client(probe):
 
 @pytest.fixture(scope="module")
 def trusting(probe, client):
-    """Return an edge that believes this machine."""
+    """Return an nginx that trusts this machine as a proxy."""
     with edge(probe, TRUSTED_PROXIES=f"{client},10.0.0.0/8") as trusting:
         yield trusting
 
 
-def test_the_app_sees_who_asks_and_for_what(probe):
+def test_app_sees_client_scheme_and_host(probe):
     port = probe.url.rpartition(":")[2]
     address, *rest = traits(seen(probe.url))
     assert rest == ["http", f"127.0.0.1:{port}", "127.0.0.1", port, "/environ", "/a"]
@@ -70,13 +70,13 @@ def test_the_app_sees_who_asks_and_for_what(probe):
         ("[2001:db8::1]:81", "[2001:db8::1]", "81"),
     ],
 )
-def test_the_app_sees_the_host_and_the_port_that_the_client_used(host, name, port, probe, client):
+def test_app_sees_host_and_port_of_the_request(host, name, port, probe, client):
     asked = host.lower()
     assert traits(seen(probe.url, {"Host": host})) == (client, "http", asked, name, port, "/environ", "/a")
 
 
 @pytest.mark.parametrize("scheme", [b"http", b"HTTP", b"a1", b"x+y.z-"])
-def test_in_absolute_form_the_target_says_the_host_and_the_port(scheme, probe):
+def test_absolute_target_sets_host_and_port(scheme, probe):
     target = b"GET " + scheme + b"://b.example:82/environ/a HTTP/1.1\r\nHost: a.example:81\r\nConnection: close\r\n\r\n"
     environ = Answer.parse(send(probe.url, target), "GET")
     assert b'"HTTP_HOST": "b.example:82"' in environ.body
@@ -84,26 +84,26 @@ def test_in_absolute_form_the_target_says_the_host_and_the_port(scheme, probe):
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_a_client_is_not_believed(name, probe):
+def test_forwarding_header_of_a_client_is_ignored(name, probe):
     plain, claimed = seen(probe.url), seen(probe.url, {name: CLAIMS[name]})
     varies = {"HTTP_X_REQUEST_ID", "uwsgi.core", "gunicorn.socket"}
     assert {k: v for k, v in claimed.items() if k not in varies} == {k: v for k, v in plain.items() if k not in varies}
 
 
-def test_a_trusted_proxy_is_believed(trusting):
+def test_headers_of_a_trusted_proxy_are_used(trusting):
     claims = {name: value for name, value in CLAIMS.items() if name.startswith("X-Forwarded")}
     assert traits(seen(trusting.url, claims)) == (
         "203.0.113.7", "https", "evil.example:444", "evil.example", "444", "/environ", "/a"
     )  # fmt: skip
 
 
-def test_what_a_trusted_proxy_has_had_over_tls_is_asked_for_over_tls_only(trusting):
+def test_hsts_follows_the_scheme_of_the_trusted_proxy(trusting):
     for scheme, expected in {"https": "max-age=63072000", "http": None}.items():
         answer = httpx.get(trusting.url, headers={"X-Forwarded-Proto": scheme})
         assert answer.headers.get("Strict-Transport-Security") == expected
 
 
-def test_a_trusted_proxy_that_says_nothing_of_the_host_hands_it_on(trusting, client):
+def test_trusted_proxy_may_pass_the_host_on(trusting, client):
     assert traits(seen(trusting.url, {"Host": "a.example:81", "X-Forwarded-Proto": "https"})) == (
         client, "https", "a.example:81", "a.example", "81", "/environ", "/a"
     )  # fmt: skip
@@ -113,18 +113,18 @@ def test_a_trusted_proxy_that_says_nothing_of_the_host_hands_it_on(trusting, cli
 @pytest.mark.parametrize(
     ("chain", "address"),
     [
-        ("203.0.113.7, 10.0.0.1", "203.0.113.7"),  # by way of two proxies of ours
-        ("198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the client wrote the first one itself
+        ("203.0.113.7, 10.0.0.1", "203.0.113.7"),  # through two trusted proxies
+        ("198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the client sent the first address itself
         ("198.51.100.1, 203.0.113.7, 10.1.2.3, 10.0.0.1", "203.0.113.7"),
         ("2001:db8::7", "2001:db8::7"),
     ],
 )
-def test_the_client_is_the_last_address_that_is_not_a_trusted_proxy(chain, address, trusting):
+def test_client_is_the_last_address_before_the_trusted_proxies(chain, address, trusting):
     assert seen(trusting.url, {"X-Forwarded-For": chain})["REMOTE_ADDR"] == address
 
 
 @pytest.mark.parametrize("claim", ["nonsense", "<script>", "203.0.113.7, nonsense", ""])
-def test_an_address_that_is_none_is_not_believed(claim, trusting, client):
+def test_malformed_address_is_ignored(claim, trusting, client):
     assert seen(trusting.url, {"X-Forwarded-For": claim})["REMOTE_ADDR"] == client
 
 
@@ -139,13 +139,13 @@ def test_an_address_that_is_none_is_not_believed(claim, trusting, client):
         ("X-Forwarded-Port", "x"),
     ],
 )
-def test_a_trusted_proxy_that_speaks_nonsense_is_not_believed(name, claim, trusting, client):
+def test_malformed_header_of_a_trusted_proxy_is_ignored(name, claim, trusting, client):
     expected = (client, "http", "a.example:81", "a.example", "81", "/environ", "/a")
     assert traits(seen(trusting.url, {"Host": "a.example:81", name: claim})) == expected
 
 
 def send(url, sent):
-    """Send the bytes, and return all that comes back."""
+    """Send the bytes, and return everything received."""
     with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as connection:
         return exchange(connection, sent)
 
@@ -156,7 +156,7 @@ CLAIM = b"X-Forwarded-For: 198.51.100.1\r\nX-Forwarded-Proto: https\r\nX-Forward
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_the_proxy_protocol_is_believed_from_a_trusted_proxy_only_and_a_header_never(trusted, probe, client):
+def test_proxy_protocol_is_used_from_a_trusted_proxy_only(trusted, probe, client):
     with edge(probe, PROXY_PROTOCOL="on", TRUSTED_PROXIES=client if trusted else "192.0.2.1") as behind:
         answer = Answer.parse(send(behind.url, PROXY + REQUEST + CLAIM + b"\r\n"), "GET")
         assert b'"REMOTE_ADDR": "%s"' % (b"203.0.113.7" if trusted else client.encode()) in answer.body

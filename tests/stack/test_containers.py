@@ -80,6 +80,7 @@ def test_image_has_own_server_and_no_build_tools(running):
     assert running.execute("app", "python", "-c", "import pip").returncode != 0
 
 
+@pytest.mark.backend("gunicorn")
 def test_locust_serves_web_page(running):
     page = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:8089/').read().decode())"
     assert "Locust" in running.execute("locust-web", "python", "-c", page).stdout
@@ -96,6 +97,7 @@ def one_run(running, folder, late, users):
     return ended.returncode, ended.stdout + ended.stderr
 
 
+@pytest.mark.backend("gunicorn")
 def test_locust_run_passes_and_writes_report(running, tmp_path):
     mounts = json.loads(running.compose("--profile", "loadtest", "config", "--format", "json").stdout)["services"][
         "locust"
@@ -111,8 +113,9 @@ def test_locust_run_passes_and_writes_report(running, tmp_path):
     assert "load: passed: 1 of 1 objectives met" in output
 
 
+@pytest.mark.backend("gunicorn")
 def test_run_with_slow_generator_is_invalid(running, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "overlay", json.dumps({"services": {"locust": {"cpus": 0.05}}}))
+    monkeypatch.setattr(running, "overlay", json.dumps({"services": {"locust": {"cpus": 0.1}}}))
     code, output = one_run(running, tmp_path, late=100, users="100")
     assert code == 2, output
     assert "load: the generator's late_p95_ms is " in output
@@ -131,6 +134,7 @@ def test_worker_count_follows_limits_and_web_concurrency(stack):
     assert workers("--cpus=1", "--env=WEB_CONCURRENCY=7") == 7
 
 
+@pytest.mark.backend("gunicorn")
 @pytest.mark.parametrize("setting", ["WEB_CONCURRENCY=abc", "WEB_THREADS=0", "LOG_LEVEL=loud", "MAX_BODY_BYTES=1m"])
 def test_invalid_setting_stops_start_with_one_sentence(setting, stack):
     name, _, value = setting.partition("=")
@@ -143,6 +147,7 @@ def test_invalid_setting_stops_start_with_one_sentence(setting, stack):
         other.down()
 
 
+@pytest.mark.backend("gunicorn")
 def test_unknown_backend_fails_without_containers(stack):
     other = ComposeStack("gunicorn", name="-unknown")
     try:

@@ -1,4 +1,4 @@
-"""What nginx answers itself: a page or a problem, as it was asked for, with the request id. The app's pass by."""
+"""nginx's own errors are a page or a problem document, with the request id. Errors of the app are unchanged."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ def asking(sent, accept):
 
 
 def assert_ours(where, sent, title, accept):
-    """Ask, and see that the answer is nginx's own error of this title, as a page or as a problem."""
+    """Send the request, and check that the response is nginx's own error, as a page or as a problem document."""
     answer = Answer.parse(ask(where, sent), "GET")
     status = int(title.partition(" ")[0])
     assert (answer.status, answer.headers["Content-Type"]) == (status, FORMATS[accept])
@@ -60,7 +60,7 @@ def assert_ours(where, sent, title, accept):
 @pytest.mark.backend("gunicorn")
 @pytest.mark.parametrize("accept", FORMATS)
 @pytest.mark.parametrize("title", ERRORS)
-def test_an_error_of_nginx_is_a_page_or_a_problem_with_the_request_id(title, accept, stack):
+def test_error_follows_accept_and_has_the_request_id(title, accept, stack):
     assert_ours(stack, asking(ERRORS[title], accept), title, accept)
 
 
@@ -74,29 +74,29 @@ def test_an_error_of_nginx_is_a_page_or_a_problem_with_the_request_id(title, acc
         ("505 HTTP Version Not Supported", b"GET / HTTP/2.0", "application/json"),
     ],
 )
-def test_an_error_in_the_first_line_comes_before_the_client_can_say_what_it_wants(title, line, accept, asked, stack):
+def test_error_in_the_request_line_ignores_accept(title, line, accept, asked, stack):
     sent = b"%s\r\nHost: localhost\r\nAccept: %s\r\nConnection: close\r\n\r\n" % (line, asked.encode())
     assert_ours(stack, sent, title, accept)
 
 
 @pytest.mark.backend("gunicorn")
 @pytest.mark.parametrize("accept", FORMATS)
-def test_a_host_that_is_not_allowed_is_421(accept, stack):
+def test_other_host_gets_421(accept, stack):
     with edge(stack, ALLOWED_HOSTS="example.org") as other:
         assert_ours(other, asking(request(b"/"), accept), "421 Misdirected Request", accept)
 
 
 @pytest.mark.backend("gunicorn")
 @pytest.mark.parametrize("accept", FORMATS)
-def test_too_many_requests_are_429(accept, stack):
+def test_too_many_requests_get_429(accept, stack):
     with edge(stack, CLIENT_REQUESTS="1") as other:
-        until(lambda: httpx.get(other.url).status_code == 429, "it is too much")
+        until(lambda: httpx.get(other.url).status_code == 429, "the rate is exceeded")
         assert_ours(other, asking(request(b"/"), accept), "429 Too Many Requests", accept)
 
 
 @pytest.fixture(scope="module")
 def impatient(probe, tmp_path_factory):
-    """Return an edge that waits for a second where ours waits for ten or thirty."""
+    """Return an nginx whose timeouts are one second, instead of ten or thirty."""
     conf = Path(shutil.copytree(ROOT / "nginx", tmp_path_factory.mktemp("impatient") / "nginx"))
     for directive in ("client_header_timeout 10s", "client_body_timeout 10s", "proxy_read_timeout 30s"):
         [file] = [file for file in conf.glob("*.conf") if f" {directive};" in file.read_text()]
@@ -107,14 +107,14 @@ def impatient(probe, tmp_path_factory):
 
 @pytest.mark.backend("gunicorn")
 @pytest.mark.parametrize("accept", FORMATS)
-def test_an_app_that_thinks_for_too_long_is_504(accept, impatient):
+def test_slow_app_gets_504(accept, impatient):
     assert_ours(impatient, asking(request(b"/think/3"), accept), "504 Gateway Timeout", accept)
-    until(lambda: '"error":"timed out","upstream_status":"504"' in impatient.logs(), "the log says why")
+    until(lambda: '"error":"timed out","upstream_status":"504"' in impatient.logs(), "the timeout is logged")
 
 
 @pytest.fixture(scope="module")
 def full(probe, tmp_path_factory):
-    """Return an edge that cannot store a request body."""
+    """Return an nginx that cannot store a request body."""
     folder = tmp_path_factory.mktemp("full")
     conf = Path(shutil.copytree(ROOT / "nginx", folder / "nginx"))
     bodies = "/tmp/bodies" if probe.kind == "docker" else f"{folder}/bodies"  # Docker: /tmp has 16 MiB
@@ -130,7 +130,7 @@ def full(probe, tmp_path_factory):
 
 @pytest.mark.backend("gunicorn")
 @pytest.mark.parametrize("accept", FORMATS)
-def test_a_body_that_nginx_cannot_store_is_503(accept, full):
+def test_body_that_nginx_cannot_store_gets_503(accept, full):
     sent = asking(request(b"/length", b"POST", body=b"x" * 20_000_000), accept)
     assert_ours(full, sent, "503 Service Unavailable", accept)
 
@@ -139,13 +139,13 @@ def test_a_body_that_nginx_cannot_store_is_503(accept, full):
 @pytest.mark.parametrize(
     "sent", [b"GET /slow HTTP/1.1\r\nHost: a\r\n", b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{"]
 )
-def test_a_client_that_is_too_slow_gets_no_answer_and_is_in_the_log(sent, impatient):
+def test_slow_client_gets_no_response_and_is_logged(sent, impatient):
     before = impatient.logs().count('"status":408')
     assert ask(impatient, sent) == b""
-    until(lambda: impatient.logs().count('"status":408') == before + 1, "it is in the log")
+    until(lambda: impatient.logs().count('"status":408') == before + 1, "the request is logged")
 
 
-def test_nobody_behind_is_503_at_once_and_nginx_answers_the_rest(probe):
+def test_stopped_app_gets_503_and_nginx_serves_the_rest(probe):
     probe.stop_app()
     try:
         for accept in FORMATS:
@@ -157,27 +157,27 @@ def test_nobody_behind_is_503_at_once_and_nginx_answers_the_rest(probe):
         assert httpx.get(f"{probe.url}/robots.txt").status_code == 200
     finally:
         probe.start_app()
-        until(probe.is_up, "the app is back")
+        until(probe.is_up, "the app is ready")
 
 
-def said(probe, answer):
-    """Return how many times the app has executed the request of this answer."""
+def executions(probe, answer):
+    """Return how many times the app has executed the request of this response."""
     return probe.logs("app").count(f"dying of {answer.headers['X-Request-ID']}")
 
 
-# The kernel resets the connection of a worker that ends with an unread body.
+# The kernel resets the connection of a worker that exits with an unread body.
 @pytest.mark.parametrize("body", [b"", b"x" * 500_000], ids=["closed", "reset"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"])
-def test_nginx_does_not_repeat_a_request_that_ends_its_worker(method, body, probe):
+def test_request_that_ends_its_worker_is_not_repeated(method, body, probe):
     answer = httpx.request(method, f"{probe.url}/die", content=body, timeout=30)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-    until(lambda: said(probe, answer) > 0, "the line has reached the log")
-    until(probe.is_up, "another worker is there")
-    assert said(probe, answer) == 1
+    until(lambda: executions(probe, answer) > 0, "the app has logged the request")
+    until(probe.is_up, "the next worker is ready")
+    assert executions(probe, answer) == 1
 
 
 def switch(stack, command):
-    """Close or open the site as the README says."""
+    """Close or open the site."""
     if stack.kind == "docker":
         assert stack.execute("nginx", *command.split()).returncode == 0
     elif command == "touch maintenance":
@@ -187,7 +187,7 @@ def switch(stack, command):
 
 
 @pytest.mark.backend("gunicorn")
-def test_maintenance_closes_and_opens_the_site_without_a_restart(stack, http):
+def test_maintenance_file_closes_and_opens_the_site(stack, http):
     style = re.search(r'"(/static/[^"]+\.css)"', http.get("/").text)[1]
     for _ in range(2):
         switch(stack, "touch maintenance")
@@ -203,7 +203,7 @@ def test_maintenance_closes_and_opens_the_site_without_a_restart(stack, http):
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 412, 413, 421, 429, 431, 500, 501, 502, 503, 504])
-def test_the_apps_own_errors_pass_untouched(status, probe):
+def test_error_of_the_app_is_unchanged(status, probe):
     answer = httpx.get(f"{probe.url}/answer/{status}", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.text) == (status, "the app's own")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"

@@ -1,4 +1,4 @@
-"""The headers of every kind of answer, as data: what each has to be, and what must not be there."""
+"""The headers of every kind of response, as a table."""
 
 import re
 
@@ -34,7 +34,8 @@ FILE = OURS | {"Vary": "Accept-Encoding, Accept"}
 HTML, GZIP = {"Accept": "text/html"}, {"Accept-Encoding": "gzip"}
 PROBLEM, TEXT = "application/problem+json", "text/html; charset=utf-8"
 
-# What is asked, and the status and headers of the answer; None: there must be none. {style} is as the page names it.
+# Method, path and headers of a request; status and headers of its response. None: the header must be absent.
+# {style} stands for the path in the page.
 CONTRACTS = {
     "a page": ("GET", "/", HTML, 200, PAGE | NOT_KEPT | {"Content-Type": TEXT}),
     "a page, compressed": ("GET", "/", GZIP, 200, PAGE | BY_ENCODING | {"Content-Encoding": "gzip"}),
@@ -87,7 +88,7 @@ CONTRACTS = {
 
 @pytest.fixture(scope="module")
 def names(stack):
-    """Return what the page names its files, and what they and a page are told apart by."""
+    """Return the paths of the files of a page, and the ETags of a page and of its style."""
     page = httpx.get(stack.url, headers=HTML).text
     found = {
         name: re.search(rf'"(/static/[^"]+\.{suffix})"', page)[1]
@@ -100,13 +101,13 @@ def names(stack):
 
 
 def joined(answer, header):
-    """Return all that the answer says under this name (RFC 9110, 5.3), or None where it says nothing."""
+    """Return the combined value of the header (RFC 9110, 5.3), or None if the response has none."""
     found = answer.headers.get_all(header)
     return ", ".join(found) if found else None
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
-def test_an_answer_has_these_headers(name, stack, names):
+def test_response_has_its_headers(name, stack, names):
     method, path, headers, status, contract = CONTRACTS[name]
     lines = tuple(f"{key}: {value.format(**names)}".encode() for key, value in headers.items())
     sent = request(path.format(**names).encode(), method.encode(), lines)
@@ -121,7 +122,7 @@ def test_an_answer_has_these_headers(name, stack, names):
     assert re.fullmatch("[0-9a-f]{32}", *answer.headers.get_all("X-Request-ID"))
 
 
-# What an app may set itself, and a status with which nginx would set it too.
+# Headers that the app may set, and a status with which nginx would set them too.
 SET_BY_THE_APP = {
     "Content-Security-Policy": ("default-src *", 200),
     "Referrer-Policy": ("no-referrer", 200),
@@ -138,30 +139,30 @@ SET_BY_THE_APP = {
 
 
 @pytest.mark.parametrize("name", SET_BY_THE_APP)
-def test_a_header_that_the_app_sets_is_kept_and_not_doubled(name, probe):
+def test_header_of_the_app_replaces_that_of_nginx(name, probe):
     value, status = SET_BY_THE_APP[name]
     answer = httpx.get(f"{probe.url}/answer/{status}", params={name: value})
     assert (answer.status_code, answer.headers.get_list(name)) == (status, [value])
 
 
-def test_every_header_of_ours_is_among_those_that_the_app_may_set():
+def test_app_may_set_each_header_of_nginx():
     ours = re.findall(r"^add_header (\S+) ", (ROOT / "nginx" / "headers.conf").read_text(), re.MULTILINE)
     assert {*ours} - {"X-Request-ID"} == SET_BY_THE_APP.keys()
 
 
 @pytest.mark.parametrize("name", ["X-Request-ID", "X-Release"])
-def test_the_request_id_and_the_release_are_not_the_apps_to_tell(name, probe):
+def test_app_cannot_set_request_id_or_release(name, probe):
     answer = httpx.get(f"{probe.url}/answer/200", params={name: "the-apps"})
     assert "the-apps" not in answer.headers.get_list(name)
     assert len(answer.headers.get_list(name)) == (name == "X-Request-ID")
 
 
-COOKIES = [(1, 4000), (4, 1000), (1, 8000), (4, 8100)]  # how many, and how long in bytes
+COOKIES = [(1, 4000), (4, 1000), (1, 8000), (4, 8100)]  # number, and bytes of each
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 @pytest.mark.parametrize(("count", "size"), COOKIES)
-def test_a_response_header_may_be_as_large_as_a_request_header(count, size, method, probe):
+def test_response_headers_may_be_as_large_as_request_headers(count, size, method, probe):
     answer = httpx.request(method, f"{probe.url}/cookies/{count}/{size}")
     assert answer.status_code == 200
     assert [len(f"Set-Cookie: {value}\r\n") for value in answer.headers.get_list("Set-Cookie")] == [size] * count

@@ -1,4 +1,4 @@
-"""Dotfiles, backup files, and what lies beside the static files: never served, however they are asked for."""
+"""Dotfiles, backup files, and files beside the static files are never served, whatever the spelling of the path."""
 
 import subprocess
 
@@ -10,7 +10,7 @@ from tests.stack.test_differential import ask, request
 pytestmark = pytest.mark.backend("gunicorn")
 
 VISIBLE = "plain.txt"
-MANIFEST = ".manifest.json"  # is there already
+MANIFEST = ".manifest.json"  # the build writes it
 HIDDEN = [
     ".env", ".htpasswd", ".git/config", "folder/.env", ".folder/plain.txt", "style.css~",
     "style.css.bak", "style.css.old", "style.css.orig", "style.css.rej", "style.css.save", ".style.css.swp",
@@ -44,7 +44,7 @@ def in_static(stack, script):
 
 @pytest.fixture(scope="module")
 def littered(probe):
-    """Return the stack, with all of them among its static files."""
+    """Return the stack, with a file of each name among its static files."""
     names = [VISIBLE, *HIDDEN]
     in_static(probe, "".join(f'mkdir -p "$(dirname "{name}")" && echo a-secret >"{name}"\n' for name in names))
     return probe
@@ -54,12 +54,12 @@ def get(stack, target):
     return Answer.parse(ask(stack, request(target)), "GET")
 
 
-def test_a_file_of_no_such_name_is_served(littered):
+def test_visible_file_is_served(littered):
     assert get(littered, b"/static/plain.txt").body == b"a-secret\n"
 
 
 @pytest.mark.parametrize("name", [MANIFEST, *HIDDEN])
-def test_a_hidden_file_is_not_served(name, littered):
+def test_hidden_file_gets_404(name, littered):
     encoded = "".join(f"%{byte:02x}" if byte != ord("/") else "/" for byte in name.encode())
     for path in (name.replace("#", "%23"), encoded, encoded.upper(), f"{encoded}?a", f"{encoded}/"):
         answer = get(littered, f"/static/{path}".encode())
@@ -69,7 +69,7 @@ def test_a_hidden_file_is_not_served(name, littered):
 
 
 @pytest.mark.parametrize("target", WAYS_ROUND)
-def test_no_way_round_leads_to_a_file(target, littered):
+def test_path_traversal_reaches_no_file(target, littered):
     answer = get(littered, target)
     assert answer.status in (400, 403, 404)
     assert answer.headers["Content-Type"] in ("application/problem+json", "application/json", None)

@@ -1,4 +1,4 @@
-"""nginx in front of replicas that start and stop (deploy/server/drain.py): no request is lost."""
+"""nginx in front of replicas that start and stop (deploy/server/drain.py): no request fails."""
 
 import json
 import time
@@ -23,8 +23,8 @@ def application(environ, start_response):
         os._exit(1)
     return normal(environ, start_response)
 """
-# What a machine that is lost looks like from another one: connections to it are neither taken nor refused.
-# The queue is full before the network reaches it: a request that nginx has sent is not repeated.
+# A lost machine, as seen from another one: it neither accepts nor refuses connections. The queue is full before the
+# network reaches it, because nginx does not repeat a request that it has sent.
 SILENT = """
 import socket, time
 listener = socket.socket()
@@ -39,7 +39,7 @@ time.sleep(3600)
 
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory):
-    """Return a stack of one replica that answers, and as many as one likes that do not."""
+    """Return a stack of one replica that answers. `scale` adds replicas that do not."""
     require("docker", "gunicorn")
     module = tmp_path_factory.mktemp("replicas") / "wsgi.py"
     module.write_text(f"import os\n{(reference_tree() / 'app' / 'wsgi.py').read_text()}{DIE}")
@@ -65,7 +65,7 @@ def scale(stack, count):
     stack.compose("up", "--detach", "--no-recreate", "--scale", f"silent={count}", "silent")
 
 
-def test_no_request_is_lost_while_replicas_that_do_not_answer_come_and_go(replicas):
+def test_silent_replicas_cost_no_request(replicas):
     with load(replicas.url, counts=False) as clients:
         for count in (1, 2, 1, 2, 0):
             scale(replicas, count)
@@ -73,23 +73,36 @@ def test_no_request_is_lost_while_replicas_that_do_not_answer_come_and_go(replic
     assert clients.outcomes() == {}
 
 
-def test_a_replica_ends_only_when_nobody_sends_it_anything_more(replicas):
+def test_stopping_replica_answers_until_nginx_forgets_it(replicas):
     before = replicas.inspect("app")["RestartCount"]
     with load(replicas.url, counts=False) as clients:
-        # Its name stays, as for an nginx that has not heard.
+        # Its name stays, as for an nginx that does not know of the stop.
         replicas.compose("exec", "app", "python", "-c", "import os, signal; os.kill(1, signal.SIGTERM)")
         time.sleep(8)
     assert clients.outcomes() == {}
-    until(lambda: replicas.inspect("app")["RestartCount"] > before, "it has ended, and was started again")
+    until(lambda: replicas.inspect("app")["RestartCount"] > before, "the engine restarts the replica")
 
 
-@pytest.mark.parametrize("body", [b"", b"x" * 500_000], ids=["closed", "reset"])
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "POST", "PATCH"])
-def test_a_request_that_a_replica_has_is_not_sent_to_another(method, body, replicas):
+# The kernel resets the connection of a worker that exits with an unread body.
+REQUESTS = [
+    (method, body) for method in ("GET", "HEAD", "PUT", "DELETE", "POST", "PATCH") for body in (b"", b"x" * 500_000)
+]
+
+
+@pytest.fixture(scope="module")
+def died(replicas):
+    """Send each request of REQUESTS to two replicas; return the responses and the log of the app a second later."""
     replicas.compose("up", "--detach", "--no-recreate", "--wait", "--scale", "app=2", "app")
-    answer = httpx.request(method, f"{replicas.url}/die", content=body, timeout=30)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
-    line = f"dying of {answer.headers['X-Request-ID']}"
-    until(lambda: line in replicas.logs("app"), "the line has reached the log")
+    url = f"{replicas.url}/die"
+    responses = [httpx.request(method, url, content=body, timeout=30) for method, body in REQUESTS]
+    until(lambda: replicas.logs("app").count("dying of") >= len(REQUESTS), "the app has logged each request")
     time.sleep(1)
-    assert replicas.logs("app").count(line) == 1
+    return responses, replicas.logs("app")
+
+
+@pytest.mark.parametrize("number", range(len(REQUESTS)), ids=lambda number: f"{REQUESTS[number][0]} {number % 2}")
+def test_request_is_not_repeated_on_another_replica(number, died):
+    responses, log = died
+    response = responses[number]
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert log.count(f"dying of {response.headers['X-Request-ID']}") == 1

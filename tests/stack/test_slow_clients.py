@@ -1,4 +1,4 @@
-"""Clients that are slow on purpose, 2,500 at a time: they are dropped, and meanwhile all others are served."""
+"""2,500 slow clients at a time are dropped, and all others are served meanwhile."""
 
 import contextlib
 import re
@@ -18,7 +18,7 @@ from tests.stack.test_hidden_files import in_static
 from tests.stack.waiting import until
 
 CLIENTS = 2500
-# The options of slowhttptest, the path, and what is in the log of a client that was dropped.
+# The options of slowhttptest, the path, and a pattern of the log entry of a dropped client.
 MODES = {
     "slow headers": (["-H", "-i", "3"], "/environ/", r'"status":408'),
     "slow bodies": (["-B", "-i", "12", "-s", "8192"], "/environ/", r'"status":408'),
@@ -28,7 +28,7 @@ MODES = {
 
 @contextlib.contextmanager
 def others(url):
-    """Be another client meanwhile, some times a second and with a new connection each time; it is always served."""
+    """Send five requests a second during the block, each on a new connection; fail unless all get 200."""
     statuses = []
     stop = threading.Event()
 
@@ -51,7 +51,7 @@ def others(url):
 
 
 def attack(probe, mode):
-    """Have so many slow clients of this mode, and see that each is dropped while another is served."""
+    """Start CLIENTS slow clients of this mode, and check that each is dropped while others are served."""
     options, path, dropped = MODES[mode]
     with edge(probe) as slow, others(slow.direct):
         command = ["slowhttptest", *options, "-c", str(CLIENTS), "-r", "800", "-l", "120", "-u", slow.direct + path]
@@ -64,12 +64,12 @@ def attack(probe, mode):
 
 
 @pytest.mark.backend("gunicorn")
-def test_slow_clients_are_dropped_and_all_others_are_served(probe):
+def test_slow_clients_are_dropped_and_others_are_served(probe):
     if not shutil.which("slowhttptest"):
         pytest.skip("slowhttptest is not installed")
     modes = [*MODES]
     if probe.kind == "processes":
-        modes.remove("slow reading")  # on loopback the kernel takes the answer from nginx at once, whoever reads it
+        modes.remove("slow reading")  # on loopback the kernel takes the response from nginx at once
     else:
         in_static(probe, "truncate -s 2M large.bin")
     with ThreadPoolExecutor() as pool:
@@ -78,11 +78,11 @@ def test_slow_clients_are_dropped_and_all_others_are_served(probe):
 
 @pytest.mark.kind("docker")
 @pytest.mark.backend("gunicorn")
-def test_uploads_that_stall_take_no_more_memory_than_there_is(probe):
+def test_stalled_uploads_fit_the_memory_limit(probe):
     head = b"POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 1048576\r\n\r\n"
     with edge(probe) as slow, others(slow.direct), contextlib.ExitStack() as held:
         host, _, port = slow.direct.removeprefix("http://").partition(":")
-        for _ in range(300):  # of a megabyte each: more than nginx's container may take
+        for _ in range(300):  # of a megabyte each: more than the memory limit of nginx's container
             client = held.enter_context(socket.create_connection((host, int(port))))
             with contextlib.suppress(ConnectionError):
                 client.sendall(head + b"x" * 1_048_000)
@@ -121,13 +121,13 @@ def direct(stack):
     return f"http://{network['IPAddress']}:8080"
 
 
-def test_a_download_larger_than_nginx_may_store_is_not_cut(probe):
+def test_download_above_the_buffers_is_complete(probe):
     with ThreadPoolExecutor(2) as pool:
         lengths = pool.map(lambda _: length_at(f"{direct(probe)}/download/{200 * MB}", 30_000_000, delay=6), range(2))
         assert [*lengths] == [200 * 2**20] * 2
 
 
-def test_slow_readers_hold_no_thread_of_the_app(probe):
+def test_slow_readers_block_no_thread(probe):
     with contextlib.ExitStack() as readers:
         responses = [
             readers.enter_context(httpx.stream("GET", f"{direct(probe)}/download/{50 * MB}", timeout=60))
@@ -138,12 +138,12 @@ def test_slow_readers_hold_no_thread_of_the_app(probe):
 
 
 @pytest.mark.backend("gunicorn")
-def test_a_client_that_reads_10_kb_a_second_is_not_dropped(probe):
+def test_client_at_10_kb_a_second_is_not_dropped(probe):
     assert length_at(f"{direct(probe)}/download/{100 * MB}", 10_000, seconds=30) > 290_000
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-def test_a_page_that_a_handler_streams_arrives_chunk_by_chunk(encoding, probe):
+def test_streamed_page_arrives_in_chunks(encoding, probe):
     with httpx.stream("GET", f"{probe.url}/page", headers={"Accept-Encoding": encoding}, timeout=15) as response:
         assert response.headers.get("Content-Encoding", "identity") == encoding
         pieces = response.iter_bytes()

@@ -1,4 +1,4 @@
-"""The static files over HTTP: their names, types, compression, caching, and what is served at the root."""
+"""Static files over HTTP: names, types, compression, caching, and the files at the root."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ AT_THE_ROOT = {
     "/site.webmanifest": "application/manifest+json; charset=utf-8",
     "/.well-known/security.txt": "text/plain; charset=utf-8",
 }
-FOR_EVER = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 @pytest.fixture
@@ -32,24 +32,24 @@ def names(http):
     return {url.rpartition(".")[2]: url for url in urls}
 
 
-def test_every_file_that_a_page_names_is_there_for_ever_with_its_type(http, names):
+def test_file_of_a_page_is_immutable_and_has_its_type(http, names):
     assert names.keys() == TYPES.keys()
     for suffix, url in names.items():
         assert re.search(r"\.[0-9a-f]{12}\.\w+$", url)
         response = http.get(url)
         assert (response.status_code, response.headers["Content-Type"]) == (200, TYPES[suffix])
-        assert response.headers["Cache-Control"] == FOR_EVER
+        assert response.headers["Cache-Control"] == IMMUTABLE
         assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_what_a_page_loads_is_what_it_says(http, names):
+def test_integrity_attribute_matches_the_file(http, names):
     page = http.get("/", headers=HTML).text
     for suffix in ("css", "js"):
         digest = b64encode(sha384(http.get(names[suffix]).content).digest()).decode()
         assert f'"{names[suffix]}" integrity="sha384-{digest}"' in page
 
 
-def test_a_file_is_sent_compressed_to_who_takes_that_and_is_the_same(http, names):
+def test_compressed_file_has_the_same_content(http, names):
     for url in names.values():
         plain, small = http.get(url, headers=PLAIN), http.get(url, headers={"Accept-Encoding": "gzip"})
         assert "Content-Encoding" not in plain.headers
@@ -61,7 +61,7 @@ def test_a_file_is_sent_compressed_to_who_takes_that_and_is_the_same(http, names
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-def test_a_file_that_the_client_has_is_not_sent_again(encoding, http, names):
+def test_unchanged_file_gets_304(encoding, http, names):
     headers = {"Accept-Encoding": encoding}
     first = http.get(names["css"], headers=headers)
     for condition in (
@@ -74,7 +74,7 @@ def test_a_file_that_the_client_has_is_not_sent_again(encoding, http, names):
             assert again.headers[name] == first.headers[name]
 
 
-def test_a_part_of_a_file_can_be_asked_for(http, names):
+def test_range_of_a_file_gets_206(http, names):
     whole = http.get(names["css"], headers=PLAIN)
     part = http.get(names["css"], headers=PLAIN | {"Range": "bytes=5-9"})
     assert (part.status_code, part.content) == (206, whole.content[5:10])
@@ -89,20 +89,20 @@ def test_nothing_is_served_under_another_name(path, http):
     assert "immutable" not in response.headers["Cache-Control"]
 
 
-def test_a_fingerprint_that_is_not_there_is_not_cached_for_ever(http, names):
+def test_unknown_fingerprint_is_not_immutable(http, names):
     response = http.get(re.sub(r"\.[0-9a-f]{12}\.", ".000000000000.", names["css"]))
     assert (response.status_code, response.headers["Cache-Control"]) == (404, "no-store")
 
 
 @pytest.mark.parametrize("path", AT_THE_ROOT)
-def test_what_browsers_and_robots_look_for_is_at_the_root_and_asked_for_each_time(path, http):
+def test_file_at_the_root_is_revalidated(path, http):
     response = http.get(path)
     assert (response.status_code, response.headers["Content-Type"]) == (200, AT_THE_ROOT[path])
     assert response.headers["Cache-Control"] == "no-cache"
     assert http.get(path, headers={"If-None-Match": response.headers["ETag"]}).status_code == 304
 
 
-def test_the_web_manifest_names_icons_that_are_there(http):
+def test_icons_of_the_manifest_exist(http):
     for icon in http.get("/site.webmanifest").json()["icons"]:
         response = http.get(icon["src"])
         assert (response.status_code, response.headers["Content-Type"]) == (200, icon["type"])
@@ -125,7 +125,7 @@ def private(probe):
     return probe
 
 
-def test_a_handler_can_have_nginx_send_a_file(private):
+def test_handler_sends_a_file_through_nginx(private):
     whole = httpx.get(f"{private.url}/file/numbers.csv", params={"Content-Disposition": "attachment", "Vary": "Cookie"})
     assert whole.text == "".join(f"{number}\n" for number in range(1, 100_001))
     assert (whole.headers["Content-Type"], whole.headers["Content-Disposition"]) == ("text/csv", "attachment")
@@ -146,7 +146,7 @@ def test_a_handler_can_have_nginx_send_a_file(private):
         ("/file/%252e%252e%252fconf%252fnginx.conf", 404),
     ],
 )
-def test_only_a_handler_can_name_a_private_file_and_no_other(path, status, private):
+def test_client_cannot_request_a_private_file(path, status, private):
     response = httpx.get(private.url + path)
     assert response.status_code == status
     assert "worker_processes" not in response.text

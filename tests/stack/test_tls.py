@@ -1,4 +1,4 @@
-"""TLS, from no certificate by way of an ACME authority to a renewed one, in a copy of the project as on a server."""
+"""TLS in a copy of the project, as on a server: no certificate, one from an ACME authority, its renewal."""
 
 import shutil
 import socket
@@ -46,7 +46,7 @@ application = chain(MIDDLEWARES, router(ROUTES | {"/environ/*": show} | {path: p
     ],
 )
 def site(request, tmp_path_factory):
-    """Return the site with its first certificate, and what it answered before it had one."""
+    """Return the site with its first certificate, and its responses before it had one."""
     require(ComposeStack.kind, request.param)
     if program := lacks():
         pytest.skip(f"TLS: {program} is not installed")
@@ -76,7 +76,7 @@ def site(request, tmp_path_factory):
 
 
 def settings(site):
-    """Return the environment in which plain `docker compose` in the site's folder is about the site."""
+    """Return the environment in which `docker compose` in the site's folder manages the site."""
     return site.stack.environ | {
         "COMPOSE_PROJECT_NAME": site.stack.project,
         "COMPOSE_FILE": ":".join(site.stack.files),
@@ -96,7 +96,7 @@ def trusting(site):
 
 
 def client(site, **options):
-    """Return a client that takes this machine for the site and trusts the authority."""
+    """Return a client that connects to this machine as the site and trusts the authority."""
     address = f"https://127.0.0.1:{site.port}"
     return httpx.Client(base_url=address, verify=trusting(site), headers={"Host": DOMAIN}, **options)
 
@@ -114,7 +114,7 @@ def answers(site):
 
 
 def serial(site):
-    """Return the serial number of the certificate that is shown."""
+    """Return the serial number of the certificate that nginx sends."""
     with (
         socket.create_connection(("127.0.0.1", site.port)) as plain,
         trusting(site).wrap_socket(plain, server_hostname=DOMAIN) as connection,
@@ -122,14 +122,14 @@ def serial(site):
         return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True)).serial_number
 
 
-def test_without_a_certificate_only_http_is_answered_and_sends_on(site):
+def test_site_without_a_certificate_redirects_http(site):
     page, health = site.without_certificate
     assert (page.status_code, page.headers["Location"]) == (308, f"https://127.0.0.1:{site.port}/about")
     assert health.status_code == 204
     assert "certs/fullchain.pem does not exist: nginx serves HTTP only" in site.without_certificate_log
 
 
-def test_nginx_takes_every_variant_of_its_configuration(site):
+def test_every_variant_of_the_configuration_is_valid(site):
     variants = product(
         ("NGINX_TLS=on", "NGINX_TLS=off"),
         ("NGINX_UPSTREAM=socket", "NGINX_UPSTREAM=replicas"),
@@ -145,7 +145,7 @@ def test_nginx_takes_every_variant_of_its_configuration(site):
     assert ended.stdout == "taken\n" * 24, ended.stdout + ended.stderr
 
 
-def test_the_key_is_for_nginx_alone(site):
+def test_only_nginx_can_read_the_key(site):
     key = site.root / "deploy" / "tls" / "certs" / "privkey.pem"
     assert (key.stat().st_uid, key.stat().st_mode & 0o777) == (101, 0o400)
 
@@ -153,26 +153,26 @@ def test_the_key_is_for_nginx_alone(site):
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/about?a=b&c"), ("POST", "/echo"), ("GET", "/static/x.css"), ("GET", "/.env")]
 )
-def test_http_is_sent_on_to_https_with_method_and_query_and_without_hsts(method, path, site):
+def test_http_redirects_to_https_with_method_and_query(method, path, site):
     response = httpx.request(method, site.plain + path, headers={"Host": f"{DOMAIN}:80"})
     assert (response.status_code, response.headers["Location"]) == (308, f"https://{DOMAIN}:{site.port}{path}")
     assert "Strict-Transport-Security" not in response.headers
 
 
-def test_http_spoken_to_the_tls_port_is_sent_on_as_well(site):
+def test_http_on_the_tls_port_redirects(site):
     response = httpx.get(f"http://127.0.0.1:{site.port}/about", headers={"Host": DOMAIN})
     assert (response.status_code, response.headers["Location"]) == (308, f"https://{DOMAIN}:{site.port}/about")
     assert "Strict-Transport-Security" not in response.headers
 
 
-def test_a_client_that_names_no_host_is_sent_nowhere(site):
+def test_request_without_host_gets_400(site):
     with socket.create_connection(("127.0.0.1", int(site.plain.rpartition(":")[2]))) as connection:
         connection.sendall(b"GET /about HTTP/1.0\r\n\r\n")
         with connection.makefile("rb") as answer:
             assert answer.readline() == b"HTTP/1.1 400 Bad Request\r\n"
 
 
-def test_the_usual_port_is_not_named(site):
+def test_redirect_omits_port_443(site):
     def location():
         return httpx.get(f"{site.plain}/about").headers["Location"]
 
@@ -182,11 +182,11 @@ def test_the_usual_port_is_not_named(site):
         until(lambda: location() == "https://127.0.0.1/about", "the port is not named")
     finally:
         site.stack.compose("exec", "--no-TTY", *reload)
-    until(lambda: location() == f"https://127.0.0.1:{site.port}/about", "it is as before")
+    until(lambda: location() == f"https://127.0.0.1:{site.port}/about", "the reload is undone")
 
 
 @pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
-def test_https_is_answered_in_both_versions_of_http_with_hsts(http2, version, site):
+def test_https_speaks_both_versions_of_http_with_hsts(http2, version, site):
     with client(site, http2=http2) as http:
         for path, status in (("/", 200), ("/nope", 404), ("/robots.txt", 200), ("/.env", 404)):
             response = get(http, path)
@@ -194,7 +194,7 @@ def test_https_is_answered_in_both_versions_of_http_with_hsts(http2, version, si
             assert response.headers.get_list("Strict-Transport-Security") == [YEARS_2]
 
 
-def test_what_is_short_enough_for_nginx_when_it_is_compressed_the_app_takes(site):
+def test_compressed_headers_fit_the_app(site):
     with client(site, http2=True) as http:
         long = "a" * 12_000
         assert get(http, "/about", headers={"Cookie": long}).status_code == 200
@@ -203,7 +203,7 @@ def test_what_is_short_enough_for_nginx_when_it_is_compressed_the_app_takes(site
 
 @pytest.mark.parametrize("http2", [False, True])
 @pytest.mark.parametrize(("target", "status"), [("/about", 405), ("/nothing", 404), ("/echo", 415)])
-def test_response_arrives_though_the_body_is_unread(target, status, http2, site):
+def test_response_to_an_unread_body_arrives(target, status, http2, site):
     with client(site, http2=http2) as http:
         for size in (30_000, 300_000, 1_000_000):
             for _ in range(10):
@@ -214,7 +214,7 @@ def test_response_arrives_though_the_body_is_unread(target, status, http2, site)
 @pytest.mark.parametrize("http2", [True, False])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(("count", "size"), [(1, 4000), (4, 1000), (1, 8000), (4, 8100)])
-def test_a_response_header_may_be_as_large_as_a_request_header(count, size, method, http2, site):
+def test_response_headers_may_be_as_large_as_request_headers(count, size, method, http2, site):
     with client(site, http2=http2) as http:
         response = http.request(method, f"/cookies/{count}/{size}", extensions={"sni_hostname": DOMAIN})
     assert response.status_code == 200
@@ -223,7 +223,7 @@ def test_a_response_header_may_be_as_large_as_a_request_header(count, size, meth
 
 @pytest.mark.parametrize("http2", [True, False])
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])
-def test_a_page_that_a_handler_streams_arrives_chunk_by_chunk(encoding, http2, site):
+def test_streamed_page_arrives_in_chunks(encoding, http2, site):
     options = {"headers": {"Accept-Encoding": encoding}, "extensions": {"sni_hostname": DOMAIN}}
     with client(site, http2=http2, timeout=15) as http, http.stream("GET", "/page", **options) as response:
         assert response.headers.get("Content-Encoding", "identity") == encoding
@@ -237,19 +237,19 @@ def test_a_page_that_a_handler_streams_arrives_chunk_by_chunk(encoding, http2, s
 
 @pytest.mark.parametrize("http2", [True, False])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_nginx_does_not_repeat_a_request_that_ends_its_worker(method, http2, site):
+def test_request_that_ends_its_worker_is_not_repeated(method, http2, site):
     with client(site, http2=http2) as http:
         options = {"content": b"x" * 500_000, "extensions": {"sni_hostname": DOMAIN}}
         response = http.request(method, "/die", **options)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     line = f"dying of {response.headers['X-Request-ID']}"
-    until(lambda: line in site.stack.logs("app"), "the line has reached the log")
-    until(lambda: answers(site), "another worker is there")
+    until(lambda: line in site.stack.logs("app"), "the app has logged the request")
+    until(lambda: answers(site), "the next worker is ready")
     assert site.stack.logs("app").count(line) == 1
 
 
 @pytest.mark.parametrize("http2", [True, False])
-def test_a_download_larger_than_nginx_may_store_is_not_cut(http2, site):
+def test_download_above_the_buffers_is_complete(http2, site):
     with client(site, http2=http2, timeout=30) as http:
         options = {"extensions": {"sni_hostname": DOMAIN}}
         with http.stream("GET", "/download/1200", **options) as response:
@@ -262,7 +262,7 @@ def test_a_download_larger_than_nginx_may_store_is_not_cut(http2, site):
 
 
 @pytest.mark.parametrize("path", ["/.env", "/static/nope"])
-def test_an_error_of_nginx_looks_the_same_over_tls(path, site):
+def test_error_of_nginx_follows_accept(path, site):
     with client(site) as http:
         for accept, content_type in (("text/html", "text/html; charset=utf-8"), ("*/*", "application/problem+json")):
             response = get(http, path, headers={"Accept": accept})
@@ -270,7 +270,7 @@ def test_an_error_of_nginx_looks_the_same_over_tls(path, site):
             assert response.headers["X-Request-ID"] in response.text
 
 
-def test_without_an_app_it_is_503_over_tls_as_well(site):
+def test_stopped_app_gets_503(site):
     site.stack.stop_app()
     try:
         with client(site) as http:
@@ -278,10 +278,10 @@ def test_without_an_app_it_is_503_over_tls_as_well(site):
         assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     finally:
         site.stack.start_app()
-        until(lambda: answers(site), "the site is back")
+        until(lambda: answers(site), "the site is ready")
 
 
-def test_the_app_sees_who_asked_and_for_what(site):
+def test_app_sees_client_scheme_and_host(site):
     with client(site) as http:
         seen = get(http, "/environ/", headers={"X-Forwarded-Proto": "http", "X-Forwarded-For": "192.0.2.1"}).json()
         gateway = site.stack.inspect("nginx")["NetworkSettings"]["Networks"][f"{site.stack.project}_edge"]["Gateway"]
@@ -291,7 +291,7 @@ def test_the_app_sees_who_asked_and_for_what(site):
         assert (seen["HTTP_HOST"], seen["SERVER_PORT"]) == (f"{DOMAIN}:{site.port}", str(site.port))
 
 
-def test_the_access_log_tells_the_protocol(site):
+def test_access_log_has_the_protocol(site):
     with client(site, http2=True) as http:
         identifier = get(http, "/about").headers["X-Request-ID"]
     until(lambda: identifier in site.stack.logs("nginx"), "the request is logged")
@@ -299,14 +299,14 @@ def test_the_access_log_tells_the_protocol(site):
     assert '"protocol":"HTTP/2.0","tls":"TLSv1.3"' in line
 
 
-def test_the_post_quantum_group_comes_first(site):
+def test_post_quantum_group_is_preferred(site):
     # The image's own openssl: this machine's may be older.
     ended = site.stack.execute("nginx", "sh", "-c", "echo | openssl s_client -connect 127.0.0.1:8443 2>/dev/null")
     assert "Negotiated TLS1.3 group: X25519MLKEM768" in ended.stdout
     assert "New, TLSv1.3" in ended.stdout
 
 
-def test_no_ticket_is_given(site):
+def test_session_tickets_are_off(site):
     context = trusting(site)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with (
@@ -317,7 +317,7 @@ def test_no_ticket_is_given(site):
         assert not connection.session.has_ticket
 
 
-def test_sslyze_finds_mozillas_intermediate_profile(site):
+def test_sslyze_confirms_the_intermediate_profile(site):
     sslyze = [sys.executable, "-m", "sslyze", "--mozilla_config", "intermediate"]
     chain = ["--certinfo_ca_file", str(site.authority.folder / "root.pem")]
     command = [*sslyze, *chain, f"{DOMAIN}:{site.port}{{127.0.0.1}}"]
@@ -327,7 +327,7 @@ def test_sslyze_finds_mozillas_intermediate_profile(site):
 
 
 class Load:
-    """Steady requests while the block runs: over connections that are kept, and each over a new one."""
+    """Steady requests during the block, over kept connections and over new ones."""
 
     def __init__(self, site):
         self.site, self.ended, self.count, self.failures = site, Event(), 0, []
@@ -362,7 +362,7 @@ class Load:
         try:
             status = ask()
         except http2.AskAgainError:
-            return  # on the next connection
+            return  # the next connection repeats it
         except (httpx.HTTPError, OSError) as error:
             status = repr(error)
         self.count += 1
@@ -370,17 +370,17 @@ class Load:
             self.failures.append(status)
 
 
-def test_a_renewed_certificate_is_taken_without_a_lost_request(site):
+def test_renewed_certificate_loses_no_request(site):
     before = serial(site)
     with Load(site) as load:
         order(site, "renew", "--renew-hook", "--days", "365", "--no-random-sleep")
-        until(lambda: serial(site) != before, "the new certificate is shown")
+        until(lambda: serial(site) != before, "nginx sends the new certificate")
         enough = load.count + 200
-        until(lambda: load.count > enough, "requests after it")
+        until(lambda: load.count > enough, "200 more requests")
     assert load.failures == []
 
 
-def test_a_changed_configuration_is_taken_and_a_bad_one_refused_without_a_lost_request(site):
+def test_reload_refuses_bad_configuration_and_loses_no_request(site):
     path = site.root / "nginx" / "headers.conf"
     text = path.read_text()
 
@@ -406,6 +406,6 @@ def test_a_changed_configuration_is_taken_and_a_bad_one_refused_without_a_lost_r
         assert policy() == "no-referrer"
         path.write_text(text)
         assert reload().returncode == 0
-        until(lambda: policy() == "same-origin", "it is as before")
+        until(lambda: policy() == "same-origin", "the reload is undone")
     assert load.failures == []
     assert load.count > 50
