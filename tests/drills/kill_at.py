@@ -1,7 +1,7 @@
 """`python -m tests.drills.kill_at COMMAND`: run a command of deploy/release, and kill it (SIGNAL) before step KILL_AT.
 
-A step is a call of Docker, the write of a file, or its rename. Each is written to the file STEPS, one a line. KILL_AT
-is the number of a step, or the step.
+A step is a call of Docker, or the write, rename or sync of a file. Each is written to the file STEPS, one a line.
+KILL_AT is the number of a step, or the step.
 """
 
 import os
@@ -24,6 +24,8 @@ def kill(event: str, arguments: tuple[Any, ...]) -> None:
             step = " ".join(command)
         case "open", (str() | Path() as path, str(mode), _) if "w" in mode and Path(path) != STEPS:
             step = f"write {Path(path).name}"
+        case "open", (str() | Path() as path, None, _) if Path(path).is_dir():
+            step = "sync the folder"
         case "os.rename", (path, target, *_):
             step = f"rename {Path(path).name} to {Path(target).name}"
         case _:

@@ -1,7 +1,7 @@
 """`python -m tests.drills.kills [BACKEND [all]]`: kill a deploy at each of its steps in turn, and print a table.
 
-The site is under load. The deploy is killed just before a step: a call of Docker, or a write or rename of a file. Then
-a plain `docker compose up`, and another deploy, have to find a consistent state.
+The site is under load. The deploy is killed just before a step: a call of Docker, or the write, rename or sync of a
+file. Then a plain `docker compose up`, and another deploy, have to find a consistent state.
 
 A kill after a step that changes something is the kill before the next step. Without `all`, steps that only read and
 that follow another such step are left out, because a kill there finds the same state.

@@ -185,7 +185,7 @@ def test_second_deploy_at_the_same_time_is_refused(site):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("step", ["rename .env.new to .env", "write .env.new"])
+@pytest.mark.parametrize("step", ["write .env.new", "rename .env.new to .env", "sync the folder"])
 def test_interrupt_at_the_record_is_before_it_or_after_it(step, site, tmp_path):
     steps = {"STEPS": str(tmp_path / "steps"), "KILL_AT": step, "SIGNAL": str(signal.SIGINT.value)}
     with load(site.url) as clients:
