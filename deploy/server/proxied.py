@@ -5,14 +5,30 @@ directly must not use this module: `python -m app` runs app.wsgi instead. Over a
 client's address and port. werkzeug's ProxyFix does the same with four times the instructions.
 """
 
+from functools import lru_cache
 from wsgiref.types import WSGIEnvironment
+
+PORTS = {"http": "80", "https": "443"}
 
 
 def believe_nginx(environ: WSGIEnvironment) -> None:
-    """Set REMOTE_ADDR, SERVER_NAME, SERVER_PORT and wsgi.url_scheme (PEP 3333, environ Variables) from nginx."""
-    host = environ.get("HTTP_X_FORWARDED_HOST")
-    if host:  # the health check connects without nginx
-        environ["REMOTE_ADDR"] = environ["HTTP_X_FORWARDED_FOR"]
-        environ["SERVER_NAME"] = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
-        environ["SERVER_PORT"] = environ["HTTP_X_FORWARDED_PORT"]
-        environ["wsgi.url_scheme"] = environ["HTTP_X_FORWARDED_PROTO"]
+    """Set REMOTE_ADDR, SERVER_NAME, SERVER_PORT and wsgi.url_scheme (PEP 3333, environ Variables) from nginx.
+
+    A missing header has its default: the Host header, http, and the port in the host or of the scheme. nginx therefore
+    omits most of them, because each header costs gunicorn 5 µs.
+    """
+    address = environ.get("HTTP_X_FORWARDED_FOR")
+    if address:  # the health check connects without nginx
+        scheme = environ.get("HTTP_X_FORWARDED_PROTO", "http")
+        name, port = name_and_port(environ.get("HTTP_X_FORWARDED_HOST") or environ.get("HTTP_HOST", ""))
+        environ["REMOTE_ADDR"] = address
+        environ["SERVER_NAME"] = name
+        environ["SERVER_PORT"] = environ.get("HTTP_X_FORWARDED_PORT") or port or PORTS[scheme]
+        environ["wsgi.url_scheme"] = scheme
+
+
+@lru_cache(256)
+def name_and_port(host: str) -> tuple[str, str]:
+    """Return the two parts of a Host header; the port can be empty."""
+    name, colon, port = host.rpartition(":")
+    return (name, port) if colon and not host.endswith("]") else (host, "")

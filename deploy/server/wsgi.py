@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import app.wsgi
-from app.body import Wrapped, is_file
+from app.body import WHOLE, Wrapped, is_file
 from app.headers import Headers
 from app.log import configure_logging
 from app.middleware import errors
@@ -29,12 +29,11 @@ from app.settings import settings
 from deploy.server.progress import IDLE, SENDING, progress
 from deploy.server.proxied import believe_nginx
 from deploy.server.request_body import replace_input
-from deploy.server.response_check import check_chunk, checked
+from deploy.server.response_check import allows_body, check_chunk, checked
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
 
-BODILESS = ("204", "304")  # statuses of responses without a body (RFC 9110, 15.3.5 and 15.4.5)
 # nginx streams these types. It buffers other types, so that a slow client does not hold a thread.
 STREAMED = ("text/html", "text/event-stream", "application/x-ndjson")
 
@@ -42,23 +41,19 @@ STREAMED = ("text/html", "text/event-stream", "application/x-ndjson")
 class Exchange:
     """One request and its response, between the server and the application."""
 
-    __slots__ = (
-        *("by_name", "environ", "has_body", "headers", "is_framed", "makes_chunks", "request_body", "server_start"),
-        *("server_write", "status"),
-    )
+    status = ""
+    headers: Headers = []  # noqa: RUF012 (never changed: start() assigns another list)
+    length: int | None = None  # the value of Content-Length
+    has_body = True
+    makes_chunks = False
+    is_framed = False
+    server_write: Callable[[bytes], object] | None = None  # set when the response has begun
 
-    def __init__(self, environ: WSGIEnvironment, server_start: StartResponse, *, makes_chunks: bool) -> None:
+    def __init__(self, environ: WSGIEnvironment, server_start: StartResponse) -> None:
         believe_nginx(environ)
         self.environ = environ
         self.server_start = server_start
-        self.makes_chunks = makes_chunks
         self.request_body = replace_input(environ)
-        self.status = ""
-        self.headers: Headers = []
-        self.by_name: dict[str, str] = {}
-        self.has_body = True
-        self.is_framed = False
-        self.server_write: Callable[[bytes], object] | None = None  # set when the response has begun
 
     def start(self, status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
         """Store the status and the headers, and return write(). With exc_info, replace the stored ones."""
@@ -67,8 +62,9 @@ class Exchange:
                 raise exc_info[1]
         elif self.status:
             raise AssertionError("start_response was called a second time, without exc_info")
-        self.headers, self.by_name = checked(status, headers)
-        self.has_body = not status.startswith(BODILESS) and self.environ["REQUEST_METHOD"] != "HEAD"
+        self.has_body = allows_body(status) and self.environ["REQUEST_METHOD"] != "HEAD"
+        self.headers, self.length = checked(headers)
+        self.headers.append(release_header())
         self.status = status
         return self.write
 
@@ -76,19 +72,22 @@ class Exchange:
         """Begin the response at the server, and return its write(); `length` is the body's, in bytes, if known."""
         if not self.status:
             raise AssertionError("start_response was not called")
-        headers = [*self.headers, release_header()]
-        if self.has_body and "content-length" not in self.by_name:
-            if length is not None:
-                headers.append(("Content-Length", str(length)))
-            else:
-                is_streamed = self.by_name.get("content-type", "").startswith(STREAMED)
-                if is_streamed and "x-accel-buffering" not in self.by_name:
-                    headers.append(("X-Accel-Buffering", "no"))
-                self.is_framed = self.makes_chunks and self.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
-                if self.is_framed:
-                    headers.append(("Transfer-Encoding", "chunked"))
-        self.server_write = self.server_start(self.status, headers)
+        if self.has_body and self.length is None:
+            self.add_framing(length)
+        self.server_write = self.server_start(self.status, self.headers)
         return self.server_write
+
+    def add_framing(self, length: int | None) -> None:
+        """Add the headers that say where a body without Content-Length ends, and whether nginx buffers it."""
+        if length is not None:
+            self.headers.append(("Content-Length", str(length)))
+            return
+        by_name = {name.lower(): value for name, value in self.headers}
+        if by_name.get("content-type", "").startswith(STREAMED) and "x-accel-buffering" not in by_name:
+            self.headers.append(("X-Accel-Buffering", "no"))
+        self.is_framed = self.makes_chunks and self.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+        if self.is_framed:
+            self.headers.append(("Transfer-Encoding", "chunked"))
 
     def begin_early(self) -> Callable[[bytes], object]:
         """Begin the response of a handler that has not ended and may still read the request body."""
@@ -110,12 +109,12 @@ class Exchange:
 
     def complete(self, body: list[bytes] | tuple[bytes, ...]) -> Iterable[bytes]:
         """Begin the response of a handler that has ended, and return its body."""
+        length = 0
         for chunk in body:
             check_chunk(chunk)
-        length = sum(map(len, body))
-        declared = self.by_name.get("content-length")
-        if declared and self.has_body and int(declared) != length:
-            raise ValueError(f"Content-Length is {declared}, but the body has {length} bytes")
+            length += len(chunk)
+        if self.has_body and self.length not in (None, length):
+            raise ValueError(f"Content-Length is {self.length}, but the body has {length} bytes")
         if self.request_body:
             self.request_body.discard()
         self.begin(length)
@@ -191,19 +190,20 @@ def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplic
     """Return `handler` as the server's callable; `makes_chunks`: make the chunks, because the server does not."""
 
     def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        exchange = Exchange(environ, start_response, makes_chunks=makes_chunks)
+        exchange = Exchange(environ, start_response)
+        exchange.makes_chunks = makes_chunks
         here.enter()
         note = IDLE
         try:
             body = handler(environ, exchange.start)
-            if isinstance(body, list | tuple) and not exchange.server_write:
+            if isinstance(body, WHOLE) and not exchange.server_write:
                 return exchange.complete(body)
             note = SENDING
         except BaseException:  # noqa: BLE001 (as above)
             return exchange.fail()
         finally:
             here.leave(note)
-        if is_file(body, environ) and "content-length" in exchange.by_name and not exchange.server_write:
+        if is_file(body, environ) and exchange.length is not None and not exchange.server_write:
             if exchange.request_body:
                 exchange.request_body.discard()
             exchange.begin()
