@@ -37,9 +37,14 @@ settings() {
   for proxy in $proxies; do echo "set_real_ip_from $proxy;"; done
   if [ "$proxy_protocol" = on ]; then echo "real_ip_header proxy_protocol;"; else echo "real_ip_header X-Forwarded-For;"; fi
   echo "real_ip_recursive on;"
-  echo 'geo $realip_remote_addr $is_trusted {' && echo "    default 0;"
-  if [ "$proxy_protocol" = off ]; then for proxy in $proxies; do echo "    $proxy 1;"; done; fi
-  echo "}"
+  if [ "$proxy_protocol" = on ] || [ -z "$proxies" ]; then
+    echo "include clients-direct.conf;"
+  else
+    echo 'geo $realip_remote_addr $is_trusted {' && echo "    default 0;"
+    for proxy in $proxies; do echo "    $proxy 1;"; done
+    echo "}"
+    echo "include clients-proxied.conf;"
+  fi
 
   if [ -z "$hosts" ]; then
     echo 'map "" $is_known_host {' && echo "    default 1;"

@@ -34,5 +34,5 @@ def request_id(handler: WSGIApplication) -> WSGIApplication:
 
 def is_valid(identifier: str) -> bool:
     """Return whether the id has 1 to LONGEST ASCII letters, digits and dashes: safe in headers and logs."""
-    word = identifier.replace("-", "").encode()
-    return word.isalnum() and len(identifier) <= LONGEST  # bytes.isalnum() is true for ASCII only
+    is_word = identifier.isalnum() or identifier.replace("-", "").isalnum()
+    return is_word and identifier.isascii() and len(identifier) <= LONGEST

@@ -7,8 +7,9 @@ import faulthandler
 import mmap
 import os
 import signal
-import threading
-from itertools import count
+from collections import defaultdict
+from itertools import cycle
+from threading import get_ident
 from time import monotonic_ns
 
 NAME = "wsgi-progress"  # of the notes, in /proc/PID/fd
@@ -17,20 +18,21 @@ IDLE, SENDING = 0, 1  # notes of a thread outside the application; another note 
 TRACEBACKS = signal.SIGURG  # a process that does not handle this signal ignores it
 
 
-class Progress(threading.local):
-    """The notes of a worker. Each thread writes its own note."""
+class Progress:
+    """The notes of a worker. Each thread writes its own note: threading.local would double the cost of doing so."""
 
-    def __init__(self, notes: memoryview, numbers: "count[int]") -> None:
+    def __init__(self, notes: memoryview) -> None:
+        numbers = cycle(range(len(notes)))
         self.notes = notes
-        self.number = next(numbers) % len(notes)
+        self.numbers: dict[int, int] = defaultdict(lambda: next(numbers))  # by thread
 
     def enter(self) -> None:
         """Note that this thread enters the application now."""
-        self.notes[self.number] = monotonic_ns()
+        self.notes[self.numbers[get_ident()]] = monotonic_ns()
 
     def leave(self, note: int = SENDING) -> None:
         """Note that this thread has left the application, to send a part of the response or, with IDLE, for good."""
-        self.notes[self.number] = note
+        self.notes[self.numbers[get_ident()]] = note
 
 
 def progress(threads: int) -> Progress:
@@ -38,4 +40,4 @@ def progress(threads: int) -> Progress:
     file = os.memfd_create(NAME)
     os.truncate(file, threads * SIZE)
     faulthandler.register(TRACEBACKS, file=2, all_threads=True)
-    return Progress(memoryview(mmap.mmap(file, threads * SIZE)).cast("Q"), count())
+    return Progress(memoryview(mmap.mmap(file, threads * SIZE)).cast("Q"))

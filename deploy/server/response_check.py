@@ -7,13 +7,11 @@ would be a 503 without a reason in the log. Here each fault raises TypeError or 
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import chain
 
 from app.headers import Headers
 
 STATUS = re.compile(r"[2-9][0-9][0-9]( [\t\x20-\x7e\x80-\xff]*)?")  # RFC 9112, 4; 1xx is not a final response
 NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-ORDINARY = bytes(range(0x20, 0x7F))  # the characters of almost every header
 NO_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")  # RFC 9110, 5.5
 FIELD_SIZE = 8 * 1024  # bytes of one header; nginx has the same limit for requests (large_client_header_buffers)
 HEADERS_SIZE = 32 * 1024  # bytes of all headers
@@ -48,33 +46,37 @@ def checked(headers: Iterable[tuple[str, str]]) -> tuple[Headers, int | None]:
     """Return the headers to send, and the value of Content-Length; raise TypeError or ValueError for a fault."""
     sent: Headers = []
     length: int | None = None
+    size = 0
     for name, value in headers:
-        if not isinstance(value, str):
-            raise TypeError(f"the header {name!r} is {value!r}: both must be str")
         handled = special(name)
+        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+            check_value(name, value)
+        size += len(name) + len(value) + 4
         if handled:
             if handled != "content-length":
                 continue
-            if not (value.isascii() and value.isdecimal() and length is None):
+            if not (value.isdecimal() and length is None):
                 raise ValueError(f"Content-Length is {value!r}: it must be one number of bytes")
             length = int(value)
         sent.append((name, value))
-    # All headers at once: translate() deletes the ordinary characters in a fifth of the time of a regular expression.
-    text = "".join(chain.from_iterable(sent))
-    if len(text) > FIELD_SIZE or text.encode().translate(None, ORDINARY):
-        check_each(sent)
+    if size > FIELD_SIZE:  # otherwise no header can be too large
+        check_sizes(sent, size)
     return sent, length
 
 
-def check_each(headers: Headers) -> None:
-    """Raise ValueError for a value that is not latin-1 text, or for headers that are too large."""
-    size = 0
+def check_value(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless the value is latin-1 text without control characters."""
+    if not isinstance(value, str):
+        raise TypeError(f"the header {name!r} is {value!r}: both must be str")
+    if NO_VALUE.search(value):
+        raise ValueError(f"the header {name!r} is {value!r}: it must be latin-1 text without line breaks")
+
+
+def check_sizes(headers: Headers, size: int) -> None:
+    """Raise ValueError for a header or for headers, of `size` bytes, that are too large."""
     for name, value in headers:
-        if NO_VALUE.search(value):
-            raise ValueError(f"the header {name!r} is {value!r}: it must be latin-1 text without line breaks")
         if len(name) + len(value) > FIELD_SIZE:
             raise ValueError(f"the header {name!r} has {len(value)} bytes: at most {FIELD_SIZE} with its name")
-        size += len(name) + len(value) + 4
     if size > HEADERS_SIZE:
         raise ValueError(f"the headers have {size} bytes: they may have at most {HEADERS_SIZE}")
 
