@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help local dev deploy rollback releases swarm-deploy settings doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-static mutants lint lock upgrade clean
+.PHONY: help local dev deploy rollback releases swarm-deploy settings doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,9 +126,16 @@ compare: .venv/loadtest ## Measure two stacks in turns: A=gunicorn B=uwsgi, sett
 # end compare
 
 # begin bench
-bench: .venv/bench ## Measure a request in process, compared with frameworks, and route look-ups
+bench: bench-process bench-through bench-static ## Measure all of the following, with a verdict for each aim
+
+bench-process: .venv/bench ## Measure a request in process, compared with frameworks, and route look-ups
+	@deploy/install.sh valgrind
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes
+
+bench-through: .venv/bench .venv/uwsgi ## Measure applications through nginx and both servers
+	@deploy/install.sh nginx wrk
+	@.venv/bin/python -m bench.through
 
 bench-static: .venv/bench ## Measure static files with this nginx configuration and with a minimal one
 	@deploy/install.sh nginx wrk

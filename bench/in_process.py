@@ -1,156 +1,92 @@
-"""`make bench`: measure one request in process, in the app and in five frameworks that return the same JSON.
+"""`make bench-process`: measure one request in process, in the app and in frameworks that return the same JSON.
 
-Each application is called as a server calls it: with a new environ, and its body is read and closed. The applications
-take turns in each round, so that changes of the machine's speed affect all of them. Each ratio is to the bare callable
-in the same round. The table shows medians.
+Each application is called as a server calls it: with the environ of a request from nginx, and its body is read and
+closed. Instructions are counted by callgrind, and are the same in each run. Times are medians of rounds in which the
+applications take turns. What the measurement itself costs is subtracted.
+
+    python -m bench.in_process NAME...    make the requests that callgrind counts
 """
 
 import json
+import os
+import subprocess
 import sys
-from collections.abc import Iterable
-from importlib.metadata import version
+import tempfile
+from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-from wsgiref.util import setup_testing_defaults
+from wsgiref.types import WSGIApplication
 
-import bottle
-import django
-import falcon
-import flask
-from django.conf import settings
-from django.core.wsgi import get_wsgi_application
-from django.http import HttpRequest, JsonResponse
-from django.urls import path
-from werkzeug.routing import Map, Rule
-from werkzeug.wrappers import Request, Response
+from bench.applications import APPLICATIONS, environ, request
+from bench.reference.bare import VALUE
+from bench.report import verdict
 
-from app.response import json as json_response
-from app.router import router
-from app.wsgi import MIDDLEWARES, chain
-from deploy.server.wsgi import serve
-
-VALUE = {"message": "Hello", "numbers": [1, 2.5, 3], "nested": {"none": None, "true": True}}
-ROUNDS, CALLS = 60, 500
-PATH = "/json"
+ROUNDS, CALLS = 30, 300
+COUNTED = 200  # requests
+TIMED_ONLY = {"Flask", "Django"}  # callgrind needs minutes to import them
+AIMS = {"app, served by gunicorn": 0.65, "app, served by uWSGI": 0.72}  # times Falcon's instructions
 
 
-def bare(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Return the JSON with the least code that WSGI allows."""
-    body = json.dumps(VALUE).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
-
-
-def ours() -> WSGIApplication:
-    """Return this project's router and default middleware with one JSON route."""
-    return chain(MIDDLEWARES, router({PATH: {"GET": lambda _, start_response: json_response(start_response, VALUE)}}))
-
-
-def with_falcon() -> WSGIApplication:
-    class Resource:
-        def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-            response.media = VALUE
-
-    api = falcon.App()
-    api.add_route(PATH, Resource())
-    application: WSGIApplication = api
-    return application
-
-
-def with_bottle() -> WSGIApplication:
-    site = bottle.Bottle()
-    site.route(PATH, callback=lambda: VALUE)
-    application: WSGIApplication = site
-    return application
-
-
-def with_werkzeug() -> WSGIApplication:
-    urls = Map([Rule(PATH, endpoint="json", methods=["GET"])])
-
-    @Request.application
-    def application(request: Request) -> Response:
-        urls.bind_to_environ(request.environ).match()
-        return Response(json.dumps(VALUE), mimetype="application/json")
-
-    return application
-
-
-def with_flask() -> WSGIApplication:
-    application = flask.Flask(__name__)
-    application.add_url_rule(PATH, view_func=lambda: flask.jsonify(VALUE), endpoint="json")
-    return application
-
-
-def with_django() -> WSGIApplication:
-    def view(request: HttpRequest) -> JsonResponse:
-        return JsonResponse(VALUE)
-
-    settings.configure(ROOT_URLCONF=(path(PATH[1:], view),), MIDDLEWARE=[], ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None)
-    application: WSGIApplication = get_wsgi_application()
-    return application
-
-
-def environ() -> WSGIEnvironment:
-    """Return the environ of a request from nginx."""
-    found: WSGIEnvironment = {
-        "PATH_INFO": PATH,
-        "QUERY_STRING": "",
-        "HTTP_X_REQUEST_ID": "0123456789abcdef" * 2,
-        "HTTP_ACCEPT": "application/json",
-        "HTTP_USER_AGENT": "bench",
-    }
-    setup_testing_defaults(found)
-    return found
-
-
-def measure(application: WSGIApplication, environs: list[WSGIEnvironment]) -> float:
-    """Return the mean time of a request in nanoseconds."""
-
-    def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
-        pass
-
+def measure(application: WSGIApplication) -> float:
+    """Return the mean time of a request in microseconds."""
+    environs = [environ() for _ in range(CALLS)]
     began = perf_counter_ns()
     for each in environs:
-        body = application(each, start_response)  # type: ignore[arg-type] # no application calls write()
-        for _ in body:
-            pass
-        if hasattr(body, "close"):
-            body.close()
-    return (perf_counter_ns() - began) / len(environs)
+        request(application, each)
+    return (perf_counter_ns() - began) / CALLS / 1000
 
 
-def check(application: WSGIApplication) -> None:
-    """Raise AssertionError if an application does not return VALUE."""
-    started: list[str] = []
-    body = application(environ(), lambda status, headers, exc_info=None: started.append(status))  # type: ignore[arg-type]
-    assert (started, json.loads(b"".join(body))) == (["200 OK"], VALUE)  # noqa: S101
+def make_requests(names: list[str]) -> None:
+    """Make COUNTED requests to each application; callgrind writes its counters at each call of getppid()."""
+    for name in names:
+        application = APPLICATIONS[name]()
+        for count in (100, COUNTED):  # the first ones fill caches
+            environs = [environ() for _ in range(count)]
+            os.getppid()
+            for each in environs:
+                request(application, each)
+        os.getppid()
+
+
+def instructions(names: list[str]) -> dict[str, float]:
+    """Return the instructions of a request by application."""
+    with tempfile.TemporaryDirectory() as folder:
+        valgrind = ["valgrind", "--tool=callgrind", "--dump-before=getppid", f"--callgrind-out-file={folder}/out"]
+        command = [*valgrind, sys.executable, "-m", "bench.in_process", *names]
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"PYTHONHASHSEED": "0"})
+        # Three dumps for each application; the third one has the COUNTED requests.
+        dumps = [Path(f"{folder}/out.{3 * number}").read_text() for number in range(1, len(names) + 1)]
+    totals = [next(line.split()[1] for line in dump.splitlines() if line.startswith("totals:")) for dump in dumps]
+    return {name: int(total) / COUNTED for name, total in zip(names, totals, strict=True)}
 
 
 def main() -> None:
-    """Measure all applications and print the table."""
-    applications = {
-        "bare callable": bare,
-        "app, default chain": ours(),
-        "app, served": serve(ours()),
-        f"Falcon {falcon.__version__}": with_falcon(),
-        f"Bottle {bottle.__version__}": with_bottle(),
-        f"Werkzeug {version('werkzeug')}": with_werkzeug(),
-        f"Flask {version('flask')}": with_flask(),
-        f"Django {django.get_version()}": with_django(),
-    }
-    for application in applications.values():
-        check(application)
-    template = environ()
+    """Measure all applications, and print the table and the verdicts."""
+    applications = {name: make() for name, make in APPLICATIONS.items()}
+    for name, application in applications.items():
+        if name != "nothing":
+            status, body = request(application, environ())
+            assert (status, json.loads(body)) == ("200 OK", VALUE), name  # noqa: S101
     times: dict[str, list[float]] = {name: [] for name in applications}
     for _ in range(ROUNDS):
         for name, application in applications.items():
-            times[name].append(measure(application, [template.copy() for _ in range(CALLS)]))
-    print(f"Python {sys.version.split()[0]}, {ROUNDS} rounds of {CALLS} requests each, medians")
+            times[name].append(measure(application))
+    counts = instructions([name for name in applications if name not in TIMED_ONLY])
+    harness = counts.pop("nothing"), times.pop("nothing")
+    counts = {name: count - harness[0] for name, count in counts.items()}
+    times = {name: [a - b for a, b in zip(each, harness[1], strict=True)] for name, each in times.items()}
+    python = sys.version.split()[0]
+    print(f"One request in process, Python {python}: instructions, and the median of {ROUNDS} rounds; × Falcon")
     for name, each in times.items():
-        ratio = median(a / b for a, b in zip(each, times["bare callable"], strict=True))
-        print(f"  {name:<24} {median(each) / 1000:7.2f} µs  {ratio:6.2f} ×")
+        ratio = median(a / b for a, b in zip(each, times["Falcon"], strict=True))
+        count = f"{counts[name]:9,.0f}  {counts[name] / counts['Falcon']:5.2f} ×" if name in counts else " " * 18
+        print(f"  {name:<24} {count}  {median(each):9.2f} µs  {ratio:5.2f} ×")
+    for name, aim in AIMS.items():
+        verdict(f"{name} / Falcon, instructions", counts[name] / counts["Falcon"], most=aim)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:]:
+        make_requests(sys.argv[1:])
+    else:
+        main()

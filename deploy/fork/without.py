@@ -20,7 +20,7 @@ DRILLS = (  # kills.py and load.py stay: the tests of a deploy use them
     *("tests/swarm/__main__.py", "tests/swarm/drills.py"),
 )
 PARTS = {
-    "bench": ("bench", "requirements/bench.txt"),
+    "bench": ("bench", "docs/performance.md", "requirements/bench.txt"),
     "compare": ("loadtest/compare", "tests/stack/test_compare.py", "tests/unit/loadtest/compare"),
     "demo": (*("app/handlers/api.py", "app/static/app.js", "app/templates/about.html", "app/templates/hello.html"),),
     "drills": ("docs/drills.md", *DRILLS),

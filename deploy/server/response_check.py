@@ -24,15 +24,15 @@ HOP_BY_HOP = {
 
 
 @lru_cache(64)
-def allows_body(status: str) -> bool:
-    """Return whether a response with this status has a body (RFC 9110, 15.3.5, 15.4.5); raise ValueError for a fault."""
+def allows_body(status: object) -> bool:
+    """Return whether a response with this status has a body (RFC 9110, 15.3.5, 15.4.5); raise ValueError if faulty."""
     if not isinstance(status, str) or not STATUS.fullmatch(status):
         raise ValueError(f"the status is {status!r}: it must be text such as '404 Not Found'")
     return not status.startswith(("204", "304"))
 
 
 @lru_cache(256)
-def special(name: str) -> str:
+def special(name: object) -> str:
     """Return the lower-case name of a header that `checked` handles, "" for others; raise TypeError or ValueError."""
     if not isinstance(name, str):
         raise TypeError(f"a header is named {name!r}: name and value, both must be str")
@@ -49,7 +49,7 @@ def checked(headers: Iterable[tuple[str, str]]) -> tuple[Headers, int | None]:
     size = 0
     for name, value in headers:
         handled = special(name)
-        if not (isinstance(value, str) and value.isascii() and value.isprintable()):
+        if not (type(value) is str and value.isascii() and value.isprintable()):
             check_value(name, value)
         size += len(name) + len(value) + 4
         if handled:

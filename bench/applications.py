@@ -1,0 +1,119 @@
+"""The applications that the bench compares: this project's, and those of four frameworks. All return the same JSON.
+
+A server loads one of them as bench.applications:application, by its name in BENCH_APPLICATION. The frameworks are
+imported where they are used: each import costs callgrind seconds.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.util import setup_testing_defaults
+
+from app.response import json as json_response
+from app.router import router
+from app.wsgi import MIDDLEWARES, chain
+from bench.reference.bare import PATH, VALUE, bare
+from deploy.server.wsgi import serve
+
+
+def nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Return no body: a call costs what the measurement itself costs."""
+    return []
+
+
+def ours() -> WSGIApplication:
+    """Return this project's router and default middleware with one JSON route."""
+    return chain(MIDDLEWARES, router({PATH: {"GET": lambda _, start_response: json_response(start_response, VALUE)}}))
+
+
+def with_falcon() -> WSGIApplication:
+    import falcon
+
+    class Resource:
+        def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+            response.media = VALUE
+
+    api = falcon.App()
+    api.add_route(PATH, Resource())
+    application: WSGIApplication = api
+    return application
+
+
+def with_bottle() -> WSGIApplication:
+    import bottle
+
+    site = bottle.Bottle()
+    site.route(PATH, callback=lambda: VALUE)
+    application: WSGIApplication = site
+    return application
+
+
+def with_flask() -> WSGIApplication:
+    import flask
+
+    application = flask.Flask(__name__)
+    application.add_url_rule(PATH, view_func=lambda: flask.jsonify(VALUE), endpoint="json")
+    return application
+
+
+def with_django() -> WSGIApplication:
+    from django.conf import settings
+    from django.core.wsgi import get_wsgi_application
+    from django.http import HttpRequest, JsonResponse
+    from django.urls import path
+
+    def view(request: HttpRequest) -> JsonResponse:
+        return JsonResponse(VALUE)
+
+    settings.configure(ROOT_URLCONF=(path(PATH[1:], view),), MIDDLEWARE=[], ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None)
+    application: WSGIApplication = get_wsgi_application()
+    return application
+
+
+APPLICATIONS: dict[str, Callable[[], WSGIApplication]] = {
+    "nothing": lambda: nothing,
+    "bare callable": lambda: bare,
+    "app, default chain": ours,
+    "app, served by gunicorn": lambda: serve(ours()),
+    "app, served by uWSGI": lambda: serve(ours(), makes_chunks=True),
+    "Falcon": with_falcon,
+    "Bottle": with_bottle,
+    "Flask": with_flask,
+    "Django": with_django,
+}
+
+
+def environ() -> WSGIEnvironment:
+    """Return the environ of a request from nginx."""
+    found: WSGIEnvironment = {
+        "PATH_INFO": PATH,
+        "QUERY_STRING": "",
+        "HTTP_X_REQUEST_ID": "0123456789abcdef" * 2,
+        "HTTP_ACCEPT": "application/json",
+        "HTTP_USER_AGENT": "bench",
+        "HTTP_HOST": "localhost:8080",
+        "HTTP_CONNECTION": "close",
+        "HTTP_X_FORWARDED_FOR": "192.0.2.1",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+    }
+    setup_testing_defaults(found)
+    return found
+
+
+def request(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, bytes]:
+    """Call the application as a server does, and return the status and the body."""
+    started: list[str] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Any:  # noqa: ANN401 (write() is not called)
+        started.append(status)
+
+    body = application(environ, start_response)
+    content = b"".join(body)
+    if hasattr(body, "close"):
+        body.close()
+    return "".join(started), content
+
+
+if "BENCH_APPLICATION" in os.environ:
+    application = APPLICATIONS[os.environ["BENCH_APPLICATION"]]()

@@ -1,0 +1,13 @@
+worker_class = "gthread"
+timeout = 30
+graceful_timeout = 30
+keepalive = 0
+backlog = 256
+max_requests = 50000
+max_requests_jitter = 50000
+limit_request_line = 0
+limit_request_field_size = 16384
+limit_request_fields = 1000
+worker_tmp_dir = "/dev/shm"  # noqa: S108
+control_socket_disable = True
+preload_app = False
