@@ -83,6 +83,11 @@ def test_absolute_target_sets_host_and_port(scheme, probe):
     assert b'"SERVER_PORT": "82"' in environ.body
 
 
+def test_the_app_gets_no_header_that_its_default_implies(probe):
+    implied = {"HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_REAL_IP"}
+    assert implied.isdisjoint(seen(probe.url))
+
+
 @pytest.mark.parametrize("name", CLAIMS)
 def test_forwarding_header_of_a_client_is_ignored(name, probe):
     plain, claimed = seen(probe.url), seen(probe.url, {name: CLAIMS[name]})

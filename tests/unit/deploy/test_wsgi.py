@@ -486,6 +486,36 @@ def test_client_is_who_nginx_says(host, port, name):
     assert (seen["SERVER_NAME"], seen["SERVER_PORT"]) == (name, port)
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"HTTP_HOST": "example.org"}, ("http", "example.org", "80")),
+        ({"HTTP_HOST": "example.org:81"}, ("http", "example.org", "81")),
+        ({"HTTP_HOST": "[::1]"}, ("http", "[::1]", "80")),
+        ({"HTTP_HOST": "[::1]:81"}, ("http", "[::1]", "81")),
+        ({"HTTP_HOST": "example.org", "HTTP_X_FORWARDED_PROTO": "https"}, ("https", "example.org", "443")),
+        ({"HTTP_HOST": "example.org:81", "HTTP_X_FORWARDED_PORT": "82"}, ("http", "example.org", "82")),
+    ],
+)
+def test_header_that_nginx_omits_has_its_default(environ, expected):
+    seen = {}
+
+    def handler(environ, start_response):
+        seen.update(environ)
+        return whole(environ, start_response)
+
+    Server(handler, HTTP_X_FORWARDED_FOR="192.0.2.1", SERVER_NAME="a-container", **environ)
+    assert (seen["wsgi.url_scheme"], seen["SERVER_NAME"], seen["SERVER_PORT"]) == expected
+
+
+@pytest.mark.parametrize("names", [["Content-Length", "content-length"], ["X-Header"] * 3])
+def test_names_of_headers_are_checked_again_at_each_response(names):
+    headers = [(name, "6") for name in names]
+    for _ in range(2):
+        expected = "500 Internal Server Error" if "Content-Length" in names else "200 OK"
+        assert Server(starting("200 OK", headers)).status == expected
+
+
 def test_release_is_in_every_response():
     assert "X-Release" in Server(whole).headers
     assert "X-Release" in Server(raises).headers
