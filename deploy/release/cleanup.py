@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deploy.docker import SECONDS, Container, DeployError, Project, containers, docker, inspect, log
+from deploy.docker import SECONDS, Container, DeployError, Project, containers, docker, log
 from deploy.release import state
 
 KEPT = 5  # releases to roll back to, the live one included; the images of older releases are removed
@@ -34,6 +34,9 @@ def find_live(project: Project) -> Container | None:
 
 def recover(project: Project) -> Container | None:
     """Record the live release, remove what an interrupted deploy left, and return the live container."""
+    for each in containers(project, "app"):
+        if each.state == "paused":  # Compose creates no container beside it, and it cannot be drained
+            docker("unpause", each.id)
     live = find_live(project)
     for other in containers(project, "app"):
         if live and other.id != live.id:
@@ -47,10 +50,8 @@ def recover(project: Project) -> Container | None:
 
 
 def stop(container: Container) -> None:
-    """Stop and remove a container. It may be gone, hung, paused or out of threads; it is drained if it can be."""
+    """Stop and remove a container. It may be gone, hung or out of threads; it is drained if it can be."""
     with reported(f"{container.release} was not stopped"):
-        if inspect(container.id)[0].state == "paused":
-            docker("unpause", container.id)
         docker("stop", container.id, seconds=SECONDS + container.found["Config"].get("StopTimeout", SECONDS))
     with reported(f"{container.release} was not removed"):
         docker("rm", "--force", container.id)

@@ -38,7 +38,8 @@ class Killed:
 
     def __str__(self) -> str:
         wrong = "; ".join([*(f"{count} {what}" for what, count in self.failed.items()), *self.complaints])
-        return f"| {self.number} | `{self.step.replace('|', '')[:150]}` | {self.requests} | {wrong or 0} |"
+        step = re.sub(r" --\S+", "", self.step).replace("|", "")[:100]  # without its options
+        return f"| {self.number} | `{step}` | {self.requests} | {wrong or 0} |"
 
 
 def kill_at_each_step(site: Site, folder: Path, *, every: bool = False) -> Iterator[Killed]:

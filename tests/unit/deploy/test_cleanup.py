@@ -7,7 +7,6 @@ from deploy.release import cleanup
 def test_stop_is_given_more_time_than_the_container(monkeypatch):
     limits = {}
     long = Container("0", "site-app:1-uwsgi", "sha256:0", "running", "healthy", 0, {"Config": {"StopTimeout": 300}})
-    monkeypatch.setattr(cleanup, "inspect", lambda _: [long])
     monkeypatch.setattr(cleanup, "docker", lambda verb, *_, seconds=60: limits.update({verb: seconds}))
     cleanup.stop(long)
     assert limits["stop"] > 300
