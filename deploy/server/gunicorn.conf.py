@@ -36,3 +36,8 @@ control_socket_disable = True
 
 # Each worker imports the app, so that SIGHUP loads new code, and no connection is opened before the fork.
 preload_app = False
+
+
+def post_fork(_server: object, _worker: object) -> None:
+    """Equalise the worker's process with uWSGI's."""
+    import deploy.server.surroundings  # noqa: F401, PLC0415 (the master needs its own sys.argv)

@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 from threading import Timer
 from types import FrameType
 
@@ -27,6 +28,7 @@ from deploy.server.sizing import cpu_limit, memory_limit, worker_count
 HERE = Path(__file__).parent
 SECRETS = Path("/run/secrets/app.env")  # deploy/swarm/stack.yml
 REPORT_SECONDS = 5  # of importing, until the launcher says that it does
+OPEN_FILES = 4096  # in each process; the application may raise the limit
 BACKENDS = ("gunicorn", "uwsgi")
 APPLICATION = "deploy.server.wsgi:application"
 
@@ -50,6 +52,9 @@ def become(arguments: list[str]) -> None:
     os.environ["SERVER_WORKERS"], os.environ["SERVER_THREADS"] = map(str, size(os.environ))  # for /version
     # gunicorn reads this variable too, and fails if it is empty.
     os.environ.pop("WEB_CONCURRENCY", None)
+    # uWSGI allocates memory for each file that it may open. In a container the limit can mean gigabytes.
+    _, hard = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (OPEN_FILES if hard == RLIM_INFINITY else min(OPEN_FILES, hard), hard))
     print("launch:", *arguments, file=sys.stderr, flush=True)
     if not os.environ.get("LISTEN", "").startswith(UNIX):
         # A new program, because this one has imported the app. It unblocks the signals when it can handle them.

@@ -23,8 +23,14 @@ class Progress:
 
     def __init__(self, notes: memoryview) -> None:
         numbers = cycle(range(len(notes)))
+
+        def first_note() -> int:
+            # uWSGI blocks all signals in its threads. A process that the application starts would inherit that.
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            return next(numbers)
+
         self.notes = notes
-        self.numbers: dict[int, int] = defaultdict(lambda: next(numbers))  # by thread
+        self.numbers: dict[int, int] = defaultdict(first_note)  # by thread
 
     def enter(self) -> None:
         """Note that this thread enters the application now."""

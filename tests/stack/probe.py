@@ -1,14 +1,25 @@
 """An application for tests, in place of app/wsgi.py: it answers with what it sees, or what it is asked to answer."""
 
 import builtins
+import getpass
+import locale
+import multiprocessing
 import os
+import resource
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
 from http import HTTPStatus
 from itertools import count
+from pathlib import Path
 from urllib.parse import parse_qsl
 from wsgiref.types import StartResponse, WSGIEnvironment
+from zoneinfo import ZoneInfo
 
 from app.handlers import health
 from app.request import body
@@ -102,6 +113,42 @@ def think(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     _, arguments = environ["wsgiorg.routing_args"]
     time.sleep(float(arguments["seconds"]))
     return json(start_response, "a thought")
+
+
+def surroundings(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the properties of this process, of a child process, and of pools of processes."""
+    umask = os.umask(0)
+    os.umask(umask)
+    report = "import signal, sys; print(sys.prefix, [*signal.pthread_sigmask(signal.SIG_BLOCK, ())])"
+    child = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True)
+    pools = {}
+    for method in ("spawn", "forkserver", "fork"):
+        with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+            pools[method] = pool.submit(divmod, 7, 2).result(20)
+    return json(
+        start_response,
+        {
+            "executable is in": str(Path(sys.executable).parents[1]),
+            "prefix": sys.prefix,
+            "argv": sys.argv,
+            "path": sys.path[:1],
+            "other paths in the folder": [each for each in sys.path[1:] if not each.startswith("/")],
+            "folder": str(Path.cwd()),
+            "umask": umask,
+            "locale": locale.setlocale(locale.LC_CTYPE),
+            "encodings": [locale.getpreferredencoding(), sys.getfilesystemencoding(), sys.stdout.encoding],
+            "output": [sys.stdout.errors, sys.stdout.line_buffering, sys.stderr.errors, sys.stderr.line_buffering],
+            "open files": resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            "variables": sorted(os.environ),
+            "ignored signals": [each.name for each in signal.Signals if signal.getsignal(each) is signal.SIG_IGN],
+            "blocked signals": [*signal.pthread_sigmask(signal.SIG_BLOCK, ())],
+            "child": child.stdout,
+            "pools": pools,
+            "user": getpass.getuser(),
+            "home can be written": os.access(Path.home(), os.W_OK),
+            "time zone": str(datetime.now(ZoneInfo("Europe/Zurich")).tzinfo),
+        },
+    )
 
 
 def ticks(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
@@ -203,6 +250,7 @@ TABLE: dict[str, Target] = {
     "/length": length,
     "/file/{name}": private_file,
     "/think/{seconds}": think,
+    "/surroundings": surroundings,
     "/ticks/{count}": ticks,
     "/deadlock": deadlock,
     "/die": die,
