@@ -36,6 +36,8 @@ RUN /venv/bin/python -m deploy.server.build_static static
 # The base of all Python images: an interpreter without pip.
 FROM ${PYTHON_IMAGE} AS python
 RUN python -m pip uninstall --yes --root-user-action=ignore pip
+# The user's name, and a home that can be written in a read-only container.
+RUN useradd --no-log-init --uid=10001 --user-group --no-create-home --home-dir=/tmp --shell=/usr/sbin/nologin app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv
 
@@ -43,8 +45,9 @@ WORKDIR /srv
 FROM python AS app
 # A new volume takes its owner from these folders. docker-compose.yml has the same user id.
 RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets
-COPY app app
-COPY deploy/server deploy/server
+# The modes do not depend on the umask with which the project was cloned.
+COPY --chmod=755 app app
+COPY --chmod=755 deploy/server deploy/server
 COPY --from=static /srv/static static
 ENV STATIC_DIR=/srv/static
 RUN python -m compileall -q app deploy
@@ -68,7 +71,7 @@ ENV BACKEND=uwsgi RELEASE=${RELEASE}
 FROM ${NGINX_IMAGE} AS nginx
 # A tmpfs without an owner (deploy/swarm/stack.yml) takes the mode of this folder.
 RUN install --directory --mode=1777 /run/nginx && install --directory --owner=101 --group=101 /run/nginx/buffers
-COPY nginx /srv/nginx
+COPY --chmod=755 nginx /srv/nginx
 WORKDIR /run/nginx
 USER 101:101
 ENTRYPOINT []
@@ -76,9 +79,9 @@ CMD ["/srv/nginx/control.sh", "start"]
 
 FROM python AS loadtest
 COPY --from=build-loadtest /venv /venv
-COPY loadtest loadtest
+COPY --chmod=755 loadtest loadtest
 # The load test reads the CPU limit, too.
-COPY deploy/server/sizing.py deploy/server/
+COPY --chmod=755 deploy/server/sizing.py deploy/server/
 # The addresses of nginx on Compose's network: the first that answers is tested (loadtest/site.py).
 ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_SITE="https://nginx:8443 http://nginx:8080"
 USER 10001:10001

@@ -93,7 +93,7 @@ swarm-drills: .venv/test ## Run failure drills on a Docker Swarm of three machin
 	@$(if $(filter uwsgi,$*),deploy/install.sh headers)
 	@$(if $(filter conformance,$*),deploy/install.sh headers apache)
 	UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false" \
-	  .venv/bin/pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
+	  .venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
 	  --require-hashes --requirement $<
 	@$(if $(filter node,$*),.venv/bin/npm --prefix tests/linters ci >/dev/null)
 	@touch $@
@@ -176,7 +176,7 @@ GROUPS = $(notdir $(basename $(wildcard requirements/*.txt)))
 APART = certs loadtest node# groups that do not run the app
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras --no-annotate
 lock: .venv/bin/python ## Lock new dependencies of pyproject.toml, without moving the versions of others
-	.venv/bin/pip install --quiet --disable-pip-version-check uv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@mkdir -p .local
 	@cat requirements/*.txt | { grep --extended-regexp '^[[:alnum:]].*==' || true; } | sed 's/ \\$$//' | sort --unique >.local/all.txt
 	$(COMPILE) --no-header $(UPGRADE) pyproject.toml $(GROUPS:%=--group %) --output-file .local/all.txt

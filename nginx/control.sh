@@ -65,8 +65,23 @@ settings() {
   echo 'map "" $https_port {' && echo "    default \"$suffix\";" && echo "}"
   echo "include upstream-$upstream.conf;"
   if [ "$prefix" = "$PREFIX" ]; then echo "include container.conf;"; fi
-  if [ "$tls" = off ] || [ -e "$prefix/certs/fullchain.pem" ]; then echo "include site.conf;"; fi
+  if [ "$tls" = off ] || [ -z "$obstacle" ]; then echo "include site.conf;"; fi
   if [ "$tls" = on ]; then echo "include redirect.conf;"; fi
+}
+
+# Print why nginx cannot serve HTTPS, or nothing.
+certificate_error() {
+  if [ ! -e "$prefix/certs/fullchain.pem" ]; then
+    echo "certs/fullchain.pem does not exist"
+  elif [ "$prefix" = "$PREFIX" ]; then
+    {
+      echo "pid certificate.pid; events {} http { access_log off;"
+      for name in client_body proxy fastcgi uwsgi scgi; do echo "${name}_temp_path temp-certificate;"; done
+      echo "server { listen unix:$prefix/certificate.sock; ssl_certificate certs/fullchain.pem; ssl_certificate_key certs/privkey.pem; } }"
+    } >"$prefix/certificate.conf"
+    nginx -t -q -p "$prefix/" -c certificate.conf -e stderr 2>&1 | sed -n 's/.*\[emerg\] [0-9#]*:* *//; 1p'
+    rm -f "$prefix/certificate.sock"
+  fi
 }
 
 # Check the settings, and write the configuration to the folder $1 of the prefix: these files, and files made from settings.
@@ -100,6 +115,8 @@ configure() {
   room=$(df -Pk "$prefix/buffers" | awk 'END { printf "%.0f", $4 * 1024 }')
   [ "$max_body_bytes" -le "$room" ] || refuse MAX_BODY_BYTES "$max_body_bytes" "at most $room, the free bytes in $prefix/buffers"
 
+  obstacle=
+  if [ "$tls" = on ]; then obstacle=$(certificate_error); fi
   cp -R "$here/." "$prefix/$1/"
   settings >"$prefix/$1/settings.conf"
   options=
@@ -111,16 +128,21 @@ configure() {
   else
     printf 'listen 8443 ssl%s;\ninclude tls.conf;\n' "$options" >"$prefix/$1/listen.conf"
     echo "listen 8080$options;" >"$prefix/$1/redirect-listen.conf"
-    [ -e "$prefix/certs/fullchain.pem" ] || echo "nginx: certs/fullchain.pem does not exist: nginx serves HTTP only. Create it, then reload nginx" >&2
+    [ -z "$obstacle" ] || echo "nginx: $obstacle: nginx serves HTTP only. Correct it, then reload nginx" >&2
   fi
+}
+
+# Succeed if the next configuration has no site, because the certificate is bad, or is gone since the running one.
+loses_site() {
+  [ -n "$obstacle" ] && { [ -e certs/fullchain.pem ] || grep -q "include site.conf" conf/settings.conf; }
 }
 
 reload() {
   cd "$PREFIX"
   rm -rf next before
-  if ! configure next || ! nginx -t -q -p "$PREFIX/" -c next/nginx.conf -e stderr; then
+  if ! configure next || loses_site || ! nginx -t -q -p "$PREFIX/" -c next/nginx.conf -e stderr; then
     rm -rf next
-    echo "nginx: the reload was refused. The running configuration is unchanged, but nginx cannot restart: correct the error above" >&2
+    echo "nginx: the reload was refused. The running configuration is unchanged, until nginx restarts: correct the error above" >&2
     exit 1
   fi
   mv conf before
@@ -134,7 +156,7 @@ announce() {
   if [ -z "${SITE_URL:-}" ] || [ -e announced ]; then return; fi
   if curl --fail --silent --max-time 1 --output /dev/null --unix-socket run/live.sock http://localhost/readyz; then
     touch announced
-    echo "nginx: the site is ready at $(echo "$SITE_URL" | sed 's/127\.0\.0\.1\|0\.0\.0\.0/localhost/')" >/proc/1/fd/1
+    echo "nginx: the site is ready at $(echo "$SITE_URL" | sed 's/127\.0\.0\.1\|0\.0\.0\.0\|\[::1\]\|\[::\]/localhost/')" >/proc/1/fd/1
   fi
 }
 

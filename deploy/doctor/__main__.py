@@ -47,7 +47,8 @@ def findings() -> Iterator[Finding]:
     except DeployError as error:
         # Compose checks these settings, and does not always name the bad one.
         names = "HTTP_BIND, HTTP_PORT, HTTPS_PORT, LOCUST_PORT, APP_CPUS, APP_MEMORY, STARTUP_SECONDS, COMPOSE_FILE"
-        yield Finding(" ".join(str(error).split()), f"correct the setting it names: one of {names}")
+        remedy = f"correct the setting it names: one of {names}. An IPv6 address needs brackets: [::1]"
+        yield Finding(" ".join(str(error).split()), remedy)
         return
     yield from machine.check_cgroups(info)
     yield machine.check_memory(info, services)

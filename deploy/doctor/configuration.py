@@ -32,7 +32,7 @@ def limits(services: dict[str, Any], machine_cpus: int, machine_memory: int) -> 
 
 def nginx(root: Path = Path()) -> Iterator[tuple[str, float]]:
     """Yield nginx's directives whose last argument is a time, a size or a number, and the limits they imply."""
-    text = "".join((root / "nginx" / name).read_text() for name in ("nginx.conf", "site.conf"))
+    text = "".join((root / "nginx" / name).read_text() for name in ("nginx.conf", "proxy.conf"))
     for name, value in re.findall(r"^ *(\w+) (?:[^;\n]* )?((?:\d+(?:ms|[smhkgKMG])?)+);", text, re.MULTILINE):
         yield f"nginx {name}", size(value) if name.endswith(("size", "buffers")) else seconds(value)
         if name == "worker_connections":  # a connection may need a second file: one that nginx sends, or a request body

@@ -49,7 +49,9 @@ def main(launcher: str = PRODUCTION) -> None:
     )
     check()
     lay_out(run_dir, plain_names=launcher != PRODUCTION)
-    os.execvp("supervisord", ["supervisord", "--configuration", "deploy/local/supervisord.conf"])
+    # Not by the names of the commands: their first lines are paths, which cannot contain every character.
+    manager = ["-m", "deploy.local.supervise", "--configuration", "deploy/local/supervisord.conf"]
+    os.execv(sys.executable, [sys.executable, *manager])
 
 
 def require(command: str, remedy: str) -> None:
@@ -62,8 +64,11 @@ def site_address() -> tuple[str, int]:
     """Return the address and the port of the site; raise SettingError if they are not available."""
     bind = os.environ.get("HTTP_BIND") or "127.0.0.1"
     port = integer(os.environ, "HTTP_PORT", 8080, 1, 65535)
+    address = bind.removeprefix("[").removesuffix("]")
+    if ":" in address and bind != f"[{address}]":  # Compose refuses it too
+        raise SettingError(f"HTTP_BIND is {bind!r}: it must be in brackets, such as [::1], because it is IPv6")
     try:
-        socket.create_server((bind, port)).close()
+        socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET).close()
     except OSError as error:
         raise SettingError(
             f"HTTP_BIND is {bind!r} and HTTP_PORT is {port}: {error.strerror}; set another one"

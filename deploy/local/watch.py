@@ -14,6 +14,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 
+from deploy.local.supervise import READY
 from deploy.server import health, live
 
 CHECK_SECONDS = 2  # between two checks, as in docker-compose.yml
@@ -26,6 +27,7 @@ def main() -> None:
     url, *words = sys.argv[1:]
     while not answers(url):
         time.sleep(FIRST_SECONDS)
+    Path(os.environ["RUN_DIR"], READY).touch()
     print(f"local: {os.environ['BACKEND']} behind nginx, {url} (Ctrl-C stops it)", flush=True)
     process_file = Path(os.environ["RUN_DIR"], "app.pid")
     served = seen = 0  # the process that has served, and the one that was there last

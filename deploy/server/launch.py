@@ -18,6 +18,7 @@ from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 from threading import Timer
 from types import FrameType
+from zoneinfo import TZPATH
 
 from app.settings import settings
 from app.variables import SettingError, choice, integer
@@ -56,6 +57,8 @@ def become(arguments: list[str]) -> None:
     _, hard = getrlimit(RLIMIT_NOFILE)
     setrlimit(RLIMIT_NOFILE, (OPEN_FILES if hard == RLIM_INFINITY else min(OPEN_FILES, hard), hard))
     print("launch:", *arguments, file=sys.stderr, flush=True)
+    if arguments[0] == "gunicorn":  # not by its name: a script's first line is a path, which cannot have any character
+        arguments = [sys.executable, "-m", *arguments]
     if not os.environ.get("LISTEN", "").startswith(UNIX):
         # A new program, because this one has imported the app. It unblocks the signals when it can handle them.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -109,6 +112,7 @@ def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[
     listen = own_address(environ)
     if not re.fullmatch(r"unix:.{1,107}|[^:]+:\d+", listen):  # 107: sockaddr_un.sun_path, unix(7)
         raise SettingError(f"LISTEN is {listen!r}: it must be unix:PATH, 107 characters at most, or HOST:PORT")
+    check_time_zone(environ.get("TZ", ""))
     if backend == "gunicorn":
         server = ["gunicorn", "--config", f"{HERE}/gunicorn.conf.py", "--bind", listen, "--workers", f"{workers}"]
         # A worker accepts one connection for each thread. Further ones wait in the queue that all workers share.
@@ -116,6 +120,14 @@ def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[
     server = ["uwsgi", "--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX)]
     server += ["--processes", f"{workers}", "--threads", f"{threads}"]
     return [*server, "--virtualenv", sys.prefix, "--module", application]
+
+
+def check_time_zone(zone: str) -> None:
+    """Raise SettingError for an unknown time zone, which the C library treats as UTC (tzset(3), POSIX.1)."""
+    is_rule = re.match(r":?(?:[A-Za-z]{3,}|<[^>]+>)[+-]?\d", zone)  # such as CET-1CEST
+    folders = [Path(folder) for folder in TZPATH if Path(folder).is_dir()]
+    if zone and not is_rule and folders and not any((folder / zone.removeprefix(":")).is_file() for folder in folders):
+        raise SettingError(f"TZ is {zone!r}: it must be the name of a time zone, such as Europe/Zurich")
 
 
 def size(environ: Mapping[str, str]) -> tuple[int, int]:

@@ -6,6 +6,7 @@ signals.
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -16,6 +17,7 @@ sys.argv = [str(ROOT / "app" / "wsgi.py")]
 # uWSGI adds relative paths, and gunicorn the folder of its command.
 sys.path = [str(ROOT), *(each for each in sys.path if each not in ("", ".", str(ROOT), f"{sys.prefix}/bin"))]
 for stream in (sys.stdout, sys.stderr):
-    stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
 for name in SERVERS_OWN:
     os.environ.pop(name, None)

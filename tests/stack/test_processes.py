@@ -14,6 +14,7 @@ from tests.stack.conftest import require
 from tests.stack.local import LocalStack
 from tests.stack.test_lifecycle import Stream
 from tests.stack.waiting import until
+from tests.tree import copy_reference
 
 
 @pytest.fixture(params=BACKENDS)
@@ -86,6 +87,47 @@ def test_port_in_use_stops_start_with_one_sentence(own):
         port = str(taken.getsockname()[1])
         own.environ["HTTP_PORT"] = port
         assert f"HTTP_PORT is {port}: Address already in use" in refusal(own)
+
+
+def test_ipv6_address_without_brackets_stops_start_with_one_sentence(own):
+    own.environ["HTTP_BIND"] = "::1"
+    assert "HTTP_BIND is '::1': it must be in brackets, such as [::1], " in refusal(own)
+
+
+def test_folder_may_have_any_name_and_a_proxy_is_ignored(own, tmp_path):
+    root = tmp_path / 'it\'s "a" `x` $HOME & more'
+    root.mkdir()
+    copy_reference(root)
+    stack = LocalStack(own.backend, root=root, HTTP_PROXY="http://127.0.0.1:9", http_proxy="http://127.0.0.1:9")
+    stack.environ["HTTP_BIND"] = "[::1]"
+    stack.url = stack.url.replace("127.0.0.1", "[::1]")
+    stack.up()
+    try:
+        assert httpx.get(f"{stack.url}/about").status_code == 200
+        until(lambda: f"behind nginx, {stack.url} (Ctrl-C" in stack.logs(), "the address is printed")
+    finally:
+        stack.down()
+
+
+FAILED_STARTS = {
+    "nginx": ("nginx/nginx.conf", "nonsense;", 'unknown directive "nonsense"'),
+    # The launcher has set this variable when a worker imports the application.
+    "app": ("app/wsgi.py", "import os\nassert 'SERVER_WORKERS' not in os.environ, 'no start'", "no start"),
+}
+
+
+@pytest.mark.parametrize("program", FAILED_STARTS)
+def test_failed_start_ends_with_the_reason(program, own, tmp_path):
+    path, text, reason = FAILED_STARTS[program]
+    copy_reference(tmp_path)
+    with (tmp_path / path).open("a") as file:
+        file.write(f"\n{text}\n")
+    ended = subprocess.run(
+        own.command, cwd=tmp_path, env=own.environ, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 1
+    assert reason in ended.stdout
+    assert ended.stderr.splitlines()[-1] == f"local: {program} does not start: it has printed the reason above"
 
 
 @pytest.mark.kind("processes")

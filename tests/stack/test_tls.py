@@ -185,6 +185,11 @@ def test_redirect_omits_port_443(site):
     until(lambda: location() == f"https://127.0.0.1:{site.port}/about", "the reload is undone")
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_check_of_a_load_balancer_is_answered_over_http(path, site):
+    assert httpx.get(f"{site.plain}{path}", headers={"Host": "192.0.2.1"}).status_code == 200
+
+
 @pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])
 def test_https_speaks_both_versions_of_http_with_hsts(http2, version, site):
     with client(site, http2=http2) as http:
@@ -409,3 +414,36 @@ def test_reload_refuses_bad_configuration_and_loses_no_request(site):
         until(lambda: policy() == "same-origin", "the reload is undone")
     assert load.failures == []
     assert load.count > 50
+
+
+def test_bad_certificate_is_refused_and_leaves_http(site):
+    certs = site.root / "deploy" / "tls" / "certs"
+    chain, key = (certs / "fullchain.pem").read_bytes(), (certs / "privkey.pem").read_bytes()
+    reload = ("nginx", "/srv/nginx/control.sh", "reload")
+    bad = {"privkey.pem": [b"", key[:100]], "fullchain.pem": [b"", chain[:300], None]}
+    with Load(site) as load:
+        for name, contents in bad.items():
+            for content in contents:
+                if content is None:
+                    (certs / name).unlink()
+                else:
+                    (certs / name).write_bytes(content)
+                ended = site.stack.execute(*reload)
+                assert ended.returncode == 1
+                assert "nginx: the reload was refused. The running configuration is unchanged" in ended.stderr
+            (certs / name).write_bytes(chain if name == "fullchain.pem" else key)
+    assert load.failures == []
+    try:
+        (certs / "privkey.pem").write_bytes(b"")
+        site.stack.compose("restart", "nginx")
+        until(lambda: httpx.get(f"{site.plain}/readyz").status_code == 200, "HTTP is answered")
+        challenges = site.root / "deploy" / "tls" / "acme" / ".well-known" / "acme-challenge"
+        challenges.mkdir(parents=True, exist_ok=True)
+        (challenges / "a").write_text("token")
+        assert httpx.get(f"{site.plain}/.well-known/acme-challenge/a").text == "token"
+        assert site.stack.execute(*reload).returncode == 1
+        assert "nginx serves HTTP only" in site.stack.logs("nginx")
+    finally:
+        (certs / "privkey.pem").write_bytes(key)
+    assert site.stack.execute(*reload).returncode == 0
+    until(lambda: answers(site), "HTTPS is answered")

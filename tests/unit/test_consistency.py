@@ -90,7 +90,7 @@ def test_container_port_is_the_same_in_image_compose_and_load_test():
 
 def test_load_test_in_a_container_uses_the_scenarios_of_the_working_tree():
     assert "WORKDIR /srv\n" in dockerfile
-    assert "\nCOPY loadtest loadtest\n" in dockerfile
+    assert "\nCOPY --chmod=755 loadtest loadtest\n" in dockerfile
     for name in ("locust", "locust-web"):
         assert services[name]["volumes"][0] == "./loadtest:/srv/loadtest:ro"
     assert services["locust"]["volumes"][1:] == ["./loadtest/report:/srv/loadtest/report"]

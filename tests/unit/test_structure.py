@@ -36,7 +36,11 @@ LAYERS = [
     ["variables"],
 ]
 PROJECT = ("app.", "bench.", "deploy.", "loadtest.", "recipes.", "tests.")
-ENTRY_POINTS = {"deploy.server.wsgi", "deploy.local.dev"}  # a server imports them, and their settings are set by then
+ENTRY_POINTS = {
+    "deploy.server.wsgi",
+    "deploy.server.surroundings",
+    "deploy.local.dev",
+}  # a server imports them, and their settings are set by then
 # Imports its arguments, and prints the places in app/ and deploy/ that read the environment meanwhile.
 IMPORT = """
 import importlib, os, sys

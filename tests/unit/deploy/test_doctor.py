@@ -18,7 +18,7 @@ from deploy.doctor.__main__ import check_settings
 from tests.unit.configuration import ROOT, compose_text, example, services
 
 GIB = 1024**3
-FILES = ["deploy/server/gunicorn.conf.py", "deploy/server/uwsgi.ini", "nginx/nginx.conf", "nginx/site.conf"]
+FILES = ["deploy/server/gunicorn.conf.py", "deploy/server/uwsgi.ini", "nginx/nginx.conf", "nginx/proxy.conf"]
 TLS = {"host_ip": "127.0.0.1", "target": 8443, "published": "8443"}
 
 
@@ -339,7 +339,7 @@ def fork(tmp_path, monkeypatch):
     return tmp_path
 
 
-GUNICORN, UWSGI, NGINX, SITE = FILES
+GUNICORN, UWSGI, NGINX, PROXY = FILES
 
 
 @pytest.mark.parametrize(
@@ -352,8 +352,8 @@ GUNICORN, UWSGI, NGINX, SITE = FILES
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 40s", "nginx worker_shutdown_timeout is 40, "),
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 1m30s", "nginx worker_shutdown_timeout is 90, "),
         (NGINX, "connections 4096", "connections 8192", "twice nginx worker_connections is 16,384, "),
-        (SITE, "buffer_size 36k", "buffer_size 32k", "largest request header, with additions is 36,864, "),
-        (SITE, "connect_timeout 100ms", "connect_timeout 30s", "nginx proxy_connect_timeout is 30, "),
+        (PROXY, "buffer_size 36k", "buffer_size 32k", "largest request header, with additions is 36,864, "),
+        (PROXY, "connect_timeout 100ms", "connect_timeout 30s", "nginx proxy_connect_timeout is 30, "),
         (NGINX, " send_timeout 20s", " send_timeout 30s", "nginx send_timeout is 30, "),
     ],
 )

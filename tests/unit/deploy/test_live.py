@@ -45,6 +45,7 @@ def folder(tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.setattr("deploy.server.live.FOLDER", str(tmp_path))
     monkeypatch.setattr("deploy.server.live.ANSWER_SECONDS", 0.2)
     monkeypatch.setattr("deploy.server.live.HAND_OVER_SECONDS", 0.2)
+    monkeypatch.setattr("deploy.server.health.children", lambda _: [])  # those of process 1 are this machine's
     monkeypatch.setattr("deploy.server.health.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
     return tmp_path
 

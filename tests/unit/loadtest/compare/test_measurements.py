@@ -140,7 +140,7 @@ def test_failures_at_saturation_are_counted_and_many_end_the_comparison(stack, m
 
 
 def test_wrk_waits_longer_than_nginx(monkeypatch):
-    site = (program.ROOT / "nginx" / "site.conf").read_text()
+    site = (program.ROOT / "nginx" / "proxy.conf").read_text()
     lines = []
 
     def run(line):
