@@ -265,6 +265,12 @@ def test_requests_in_flight_are_limited(probe):
         assert httpx.get(f"{limited.url}/environ/").status_code == 429
 
 
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_check_of_a_load_balancer_is_answered_for_any_host(path, named):
+    assert httpx.get(f"{named.url}{path}", headers={"Host": "192.0.2.1"}).status_code == 200
+
+
 @pytest.fixture(scope="module")
 def named(stack):
     """Return an nginx that serves only some hosts."""
@@ -286,7 +292,7 @@ def test_allowed_host_is_served(host, named):
     "host",
     ["example.com", "notexample.org", "www.example.org", "example.org.evil.example", "127.0.0.1", "localhost", "_"],
 )
-@pytest.mark.parametrize("path", ["/", "/robots.txt", "/healthz", "/static/", "/nope"])
+@pytest.mark.parametrize("path", ["/", "/robots.txt", "/healthz/", "/static/", "/nope"])
 def test_other_host_gets_421(host, path, named):
     answer = httpx.get(named.url + path, headers={"Host": host})
     assert (answer.status_code, answer.json()["title"]) == (421, "Misdirected Request")
