@@ -117,6 +117,14 @@ configure() {
 
   obstacle=
   if [ "$tls" = on ]; then obstacle=$(certificate_error); fi
+  # docker-compose.yml mounts the working tree. After `umask 077; git clone` nginx's user cannot read it.
+  if [ "$prefix" != "$PREFIX" ] || [ ! -d /srv/edited ]; then
+    :
+  elif [ -r /srv/edited/nginx.conf ]; then
+    here=/srv/edited
+  else
+    echo "nginx: nginx/ cannot be read, so the image's copy is used: run chmod -R a+rX nginx" >&2
+  fi
   cp -R "$here/." "$prefix/$1/"
   settings >"$prefix/$1/settings.conf"
   options=
@@ -154,7 +162,7 @@ reload() {
 # Prints the site's address in the container's log, once, when the app is ready.
 announce() {
   if [ -z "${SITE_URL:-}" ] || [ -e announced ]; then return; fi
-  if curl --fail --silent --max-time 1 --output /dev/null --unix-socket run/live.sock http://localhost/readyz; then
+  if curl --noproxy '*' --fail --silent --max-time 1 --output /dev/null --unix-socket run/live.sock http://localhost/readyz; then
     touch announced
     echo "nginx: the site is ready at $(echo "$SITE_URL" | sed 's/127\.0\.0\.1\|0\.0\.0\.0\|\[::1\]\|\[::\]/localhost/')" >/proc/1/fd/1
   fi
@@ -173,7 +181,7 @@ case ${1:-} in
   health)
     set --
     if [ "${PROXY_PROTOCOL:-off}" = on ]; then set -- --haproxy-protocol; fi
-    curl --fail --silent --show-error --output /dev/null "$@" http://127.0.0.1:8080/nginx-health
+    curl --noproxy '*' --fail --silent --show-error --output /dev/null "$@" http://127.0.0.1:8080/nginx-health
     announce
     ;;
   *) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;;

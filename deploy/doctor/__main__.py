@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.docker import DeployError, docker
-from deploy.doctor import consistency, machine
-from deploy.doctor.configuration import limits
+from deploy.doctor import clone, consistency, machine
+from deploy.doctor.configuration import environment, limits
 from deploy.doctor.machine import Finding
 from deploy.doctor.settings import PORTS, refusals
 
@@ -61,6 +61,8 @@ def findings() -> Iterator[Finding]:
         if number.isdecimal():
             obstacle = machine.port_error(address, int(number), is_rootless=is_rootless)
             yield machine.check_port(PORTS.get(port["target"], "ports"), address, int(number), ours, obstacle)
+    yield from clone.check_clone(services)
+    yield from clone.check_scale()
     yield from check_settings(services, info)
 
 
@@ -72,6 +74,7 @@ def check_settings(services: dict[str, Any], info: dict[str, Any]) -> Iterator[F
     if refused:
         return
     yield Finding("every setting has an allowed value")
+    yield from clone.check_proxies(environment(services["nginx"]))
     wrong = list(consistency.contradictions(limits(services, info["NCPU"], info["MemTotal"])))
     for text, remedy in wrong:
         yield Finding(text, remedy)

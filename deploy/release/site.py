@@ -34,7 +34,7 @@ def check_site(project: Project, live: Container) -> None:
 
 def ask(nginx: Container, path: str) -> str:
     """Return nginx's response to a request for `path`; raise DeployError if its status is 500 or above."""
-    options = ["--silent", "--insecure", f"--max-time={ANSWER_SECONDS}", "--write-out=\n%{http_code}"]
+    options = ["--silent", "--insecure", "--noproxy=*", f"--max-time={ANSWER_SECONDS}", "--write-out=\n%{http_code}"]
     if nginx.environ.get("PROXY_PROTOCOL") == "on":
         options.append("--haproxy-protocol")
     if host := nginx.environ.get("ALLOWED_HOSTS", "").replace(",", " ").split():

@@ -25,6 +25,7 @@ STUCK_SECONDS = live.ANSWER_SECONDS
 LOOK_SECONDS = 10.0  # between two looks at the threads, while no thread answers
 BUSY = b"busy"
 SERVED = "/tmp/has-served"  # noqa: S108 (the container's own tmpfs, empty at each start)
+SPARE = "/tmp/is-spare"  # noqa: S108 (as above)
 
 
 def check(address: str) -> None:
@@ -37,7 +38,10 @@ def check(address: str) -> None:
         live.refuse(address, "/readyz", status)
     with open(SERVED, "w"):
         pass
-    live.claim(address)
+    if live.claim(address) and not os.path.exists(SPARE):
+        log(1, "another container of the app is live: it gets all requests, and this one is a spare")
+        with open(SPARE, "w"):
+            pass
 
 
 def examine(address: str, server: int, *, has_served: bool) -> bytes:

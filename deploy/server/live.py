@@ -163,13 +163,21 @@ def clean(containers: list[str]) -> None:
             (os.rmdir if os.path.isdir(os.path.join(FOLDER, name)) else os.remove)(os.path.join(FOLDER, name))
 
 
-def claim(address: str) -> None:
-    """Point live.sock at this ready server if no server listens there."""
-    if address.startswith(UNIX):  # on TCP, nginx finds the replicas by name
-        path = address.removeprefix(UNIX)
-        live = os.path.join(os.path.dirname(path), "live.sock")
-        if is_unclaimed(live) and not os.path.exists(path + WAITS):
-            promote(path)
+def claim(address: str) -> bool:
+    """Point live.sock at this ready server if no server listens there; tell whether another container is live.
+
+    A candidate that a deploy watches claims nothing, and says nothing of the live container.
+    """
+    path = address.removeprefix(UNIX)
+    if path == address or os.path.exists(path + WAITS):  # on TCP, nginx finds the replicas by name
+        return False
+    live = os.path.join(os.path.dirname(path), "live.sock")
+    if is_unclaimed(live):
+        promote(path)
+    try:
+        return os.readlink(live) != os.path.basename(path)
+    except OSError:  # it was replaced or removed just now
+        return False
 
 
 def check_paths(address: str, paths: list[str]) -> None:

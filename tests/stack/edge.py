@@ -63,7 +63,7 @@ def as_process(stack: LocalStack, conf: Path | None, settings: dict[str, str]) -
 def in_container(stack: ComposeStack, conf: Path | None, settings: dict[str, str]) -> Iterator[Edge]:
     """Start a container of the service nginx."""
     port = free_port()
-    options = ["--publish", f"127.0.0.1:{port}:8080", *(["--volume", f"{conf}:/srv/nginx:ro"] if conf else [])]
+    options = ["--publish", f"127.0.0.1:{port}:8080", *(["--volume", f"{conf}:/srv/edited:ro"] if conf else [])]
     container = stack.compose("run", "--detach", "--no-deps", *options, "nginx", check=True, **settings).stdout.strip()
     try:
         until(

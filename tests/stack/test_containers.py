@@ -173,6 +173,23 @@ def test_address_is_printed_once_when_the_site_is_ready(stack):
     assert stack.logs("nginx").count(f"nginx: the site is ready at {address}\n") == 1
 
 
+def test_health_checks_ignore_a_proxy(stack):
+    """Docker passes the proxies in the client's configuration to every container."""
+    checks = {"nginx": ["/srv/nginx/control.sh", "health"], "app": ["python", "-m", "deploy.server.live", "check"]}
+    for service, command in checks.items():
+        proxies = [
+            f"--env={name}=http://127.0.0.1:9" for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+        ]
+        ended = stack.compose("exec", "--no-TTY", *proxies, service, *command, check=False)
+        assert ended.returncode == 0, ended.stderr
+
+
+def test_images_do_not_depend_on_the_modes_of_the_clone(stack):
+    for service, folder in {"app": "/srv/app", "nginx": "/srv/nginx"}.items():
+        others = stack.execute(service, "find", folder, "-not", "-perm", "-o=r")
+        assert (others.returncode, others.stdout) == (0, "")
+
+
 def test_image_has_no_code_of_other_folders(stack):
     assert stack.execute("app", "ls", "deploy").stdout.split() == ["server"]
 

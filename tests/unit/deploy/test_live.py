@@ -47,6 +47,8 @@ def folder(tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.setattr("deploy.server.live.HAND_OVER_SECONDS", 0.2)
     monkeypatch.setattr("deploy.server.health.children", lambda _: [])  # those of process 1 are this machine's
     monkeypatch.setattr("deploy.server.health.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
+    monkeypatch.setattr("deploy.server.health.SPARE", str(tmp_path_factory.mktemp("tmp") / "is-spare"))
+    monkeypatch.setattr("deploy.server.health.log", lambda *_: None)
     return tmp_path
 
 
@@ -82,6 +84,20 @@ def test_only_promote_takes_live_sock_from_a_server_that_listens(folder, monkeyp
         assert is_live(folder) == "other.sock"
         run("promote", monkeypatch)
         assert is_live(folder) == "mine.sock"
+
+
+def test_spare_container_says_so_once(folder, monkeypatch):
+    (folder / "live.sock").symlink_to("other.sock")
+    said = []
+    monkeypatch.setattr("deploy.server.health.log", lambda _, text: said.append(text))
+    with server(folder / "mine.sock"), server(folder / "other.sock"):
+        run("wait", monkeypatch)
+        run("check", monkeypatch)
+        assert said == []  # a candidate
+        (folder / "mine.sock.waits").unlink()
+        run("check", monkeypatch)
+        run("check", monkeypatch)
+        assert said == ["another container of the app is live: it gets all requests, and this one is a spare"]
 
 
 def test_wait_keeps_check_from_claiming_until_promote(folder, monkeypatch):
