@@ -136,7 +136,7 @@ configure() {
   else
     printf 'listen 8443 ssl%s;\ninclude tls.conf;\n' "$options" >"$prefix/$1/listen.conf"
     echo "listen 8080$options;" >"$prefix/$1/redirect-listen.conf"
-    [ -z "$obstacle" ] || echo "nginx: $obstacle: nginx serves HTTP only. Correct it, then reload nginx" >&2
+    [ -z "$obstacle" ] || echo "nginx: $obstacle: nginx serves HTTP only without it. Correct it, then reload nginx" >&2
   fi
 }
 
