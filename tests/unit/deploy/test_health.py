@@ -97,7 +97,7 @@ def test_worker_whose_threads_are_all_stuck_is_ended_though_the_server_answers(s
 def test_server_is_ended_if_no_thread_is_in_the_application(start, address):
     server, workers = start([IDLE, IDLE], [IDLE])
     assert health.examine(address, server.pid, has_served=True) == b""
-    assert server.poll() is not None
+    until(lambda: server.poll() is not None, "the server is ended")
     until(lambda: not any(map(is_alive, workers)), "the workers are ended")
 
 
@@ -113,7 +113,7 @@ def test_missing_socket_ends_a_server_that_has_served(start, tmp_path, monkeypat
     with pytest.raises(FileNotFoundError):
         health.examine(f"unix:{tmp_path}/none", server.pid, has_served=False)
     assert health.examine(f"unix:{tmp_path}/none", server.pid, has_served=True) == b""
-    assert server.poll() is not None
+    until(lambda: server.poll() is not None, "the server is ended")
 
 
 def test_notes_follow_a_response(tmp_path):
