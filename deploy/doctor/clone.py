@@ -26,7 +26,8 @@ def check_clone(services: dict[str, Any]) -> Iterator[Finding]:
 def unreadable(services: dict[str, Any]) -> Iterator[Finding]:
     """Yield the first file of each mount that the user of its service cannot read."""
     for service in services.values():
-        user = int(str(service.get("user", "0")).partition(":")[0])
+        name = str(service.get("user", "0")).partition(":")[0]
+        user = int(name) if name.isdecimal() else 0  # only the image knows the number of a name
         for mount in service.get("volumes", []):
             if mount["type"] == "bind" and user:
                 source = Path(mount["source"])
@@ -60,6 +61,8 @@ def bad_certificate(nginx: dict[str, str]) -> Iterator[Finding]:
     if nginx.get("NGINX_TLS") != "on" or not CERTIFICATE.exists() or not shutil.which("openssl"):
         return
     key = CERTIFICATE.with_name("privkey.pem")
+    if key.exists() and not os.access(key, os.R_OK):
+        return  # renewed.sh gives it to nginx's user; only root can compare it
     remedy = "renew it, or remove both files: nginx then serves ACME challenges over HTTP"
     commands = {
         f"{CERTIFICATE} is no certificate": ["x509", "-noout", "-pubkey", "-in", str(CERTIFICATE)],

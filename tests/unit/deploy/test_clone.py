@@ -34,6 +34,7 @@ def findings(folder, **environment):
             "environment": environment,
             "volumes": [mount("nginx"), mount("deploy/tls/certs"), {"type": "volume", "source": "run"}],
         },
+        "database": {"user": "postgres", "volumes": [mount("loadtest")]},
         "locust": {"user": "0:0", "volumes": [mount("loadtest")]},
         "locust-web": {"user": "10001:10001", "volumes": [mount("loadtest")]},
     }
