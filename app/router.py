@@ -8,8 +8,9 @@ Paths are compared without normalisation: "/about/", "//about" and "/./about" do
 a slash, because the server decodes PATH_INFO (PEP 3333, environ Variables). Keys and paths are UTF-8; a path that is
 not UTF-8 gets 404. nginx answers 400 to dot segments and raw bytes above ASCII; such requests do not reach the app.
 
-Two routes that can match the same path raise RouteError when the table is read, so the order of the table does not
-matter. Finding a route takes one dict look-up per segment, for any number of routes.
+A mount takes the paths below it that no other route takes. Of two mounts, the longer one takes them. Any other two
+routes that can match the same path raise RouteError when the table is read, so the order of the table does not matter.
+Finding a route takes one dict look-up per segment, for any number of routes.
 """
 
 import re
@@ -39,15 +40,20 @@ class Route(NamedTuple):
     segments: tuple[str, ...]  # for example "hello" or "{name}"; the last can be MOUNT
     application: WSGIApplication
 
+    @property
+    def is_mount(self) -> bool:
+        """Tell whether the route takes every path below its key."""
+        return self.segments[-1] == MOUNT
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the route tree: the route that ends here, and the child nodes by next segment."""
+    """A node of the route tree: the route that ends here, the nearest mount, and the child nodes by next segment."""
 
     route: Route | None
+    mount: Route | None
     literals: Mapping[str, "Node"]
     parameter: "Node | None"
-    is_mount: bool
 
 
 def router(routes: Mapping[str, Target]) -> WSGIApplication:
@@ -67,52 +73,62 @@ def router(routes: Mapping[str, Target]) -> WSGIApplication:
 def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | None:
     """Return the application for `path`, or None; put its arguments and mount point into `environ`."""
     segments = path[1:].split("/")
-    depth = 0
-    while depth < len(segments) and not node.is_mount:
-        segment = segments[depth]
+    route = node.mount
+    for segment in segments:
         below = node.literals.get(segment) or (node.parameter if segment else None)
         if below is None:
-            return None
-        node, depth = below, depth + 1
-    if node.route is None:
+            break
+        node, route = below, below.mount
+    else:
+        route = node.route or node.mount
+    if route is None:
         return None
     try:
         arguments = {
             pattern[1:-1]: segment.encode("latin-1").decode()  # PEP 3333: each character is one byte
-            for pattern, segment in zip(node.route.segments, segments, strict=False)
+            for pattern, segment in zip(route.segments, segments, strict=False)
             if PARAMETER.fullmatch(pattern)
         }
     except UnicodeDecodeError:
         return None
     environ["wsgiorg.routing_args"] = ((), arguments)
-    if node.is_mount:
-        mounted_at = "".join("/" + segment for segment in segments[:depth])
+    if route.is_mount:
+        mounted_at = "".join("/" + segment for segment in segments[: len(route.segments) - 1])
         environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + mounted_at
         environ["PATH_INFO"] = path[len(mounted_at) :]
-    return node.route.application
+    return route.application
 
 
-def build(routes: list[Route], depth: int = 0) -> Node:
-    """Return the tree of `routes`, whose first `depth` segments match; raise RouteError for a conflict."""
+def build(routes: list[Route], depth: int = 0, mount: Route | None = None) -> Node:
+    """Return the tree of `routes`, whose first `depth` segments match; raise RouteError for a conflict.
+
+    `mount` is the mount above these routes.
+    """
     ends: list[Route] = []
+    mounts: list[Route] = []
     parameters: list[Route] = []
     literals: dict[str, list[Route]] = defaultdict(list)
     for route in routes:
-        if len(route.segments) == depth or route.segments[depth] == MOUNT:
+        if len(route.segments) == depth:
             ends.append(route)
+        elif route.segments[depth] == MOUNT:
+            mounts.append(route)
         elif PARAMETER.fullmatch(route.segments[depth]):
             parameters.append(route)
         else:
             literals[native(route.segments[depth])].append(route)
-    is_mount = any(len(route.segments) > depth for route in ends)
-    if len(ends) > 1 or (is_mount and len(routes) > 1):
-        conflict(ends[0], next(route for route in routes if route is not ends[0]))
+    for same in (ends, mounts):
+        if len(same) > 1:
+            conflict(*same[:2])
+    mount = mounts[0] if mounts else mount
     return Node(
         route=ends[0] if ends else None,
+        mount=mount,
         # Routes with a parameter are copied below each literal ("/{x}/b" below "/a"), so that find() never backtracks.
-        literals={text: build(below + parameters * bool(text), depth + 1) for text, below in literals.items()},
-        parameter=build(parameters, depth + 1) if parameters else None,
-        is_mount=is_mount,
+        literals={
+            text: build(below + parameters * bool(text), depth + 1, mount) for text, below in literals.items()
+        },
+        parameter=build(parameters, depth + 1, mount) if parameters else None,
     )
 
 

@@ -151,9 +151,10 @@ def named(key):
 
 
 @given(keys, st.lists(st.sampled_from(["a", "b", "c", "é", ""]), min_size=1, max_size=5))
-def test_table_is_rejected_or_finds_the_only_matching_route(keys, parts):
+def test_table_is_rejected_or_finds_the_only_matching_route_or_the_longest_mount(keys, parts):
     path = "/" + "/".join(parts)
-    matching = [key for key in keys if matches(key, path)]
+    mounts = sorted((key for key in keys if key.endswith("/*") and matches(key, path)), key=lambda key: key.count("/"))
+    matching = [key for key in keys if not key.endswith("/*") and matches(key, path)] or mounts[-1:]
     try:
         application = router({key: named(key) for key in keys})
     except RouteError:
