@@ -13,7 +13,6 @@ from app.handlers import (
 from app.middleware.conditional_get import conditional_get  # only with demo
 from app.middleware.errors import errors
 from app.middleware.head import head
-from app.middleware.query_parameters import query_parameters
 from app.middleware.request_id import request_id
 from app.router import Target, router
 
@@ -36,7 +35,6 @@ MIDDLEWARES = [
     head,
     request_id,
     errors,
-    query_parameters,
 ]
 
 

@@ -1,4 +1,4 @@
-"""Put the query parameters into environ["app.query"], a dict of lists. Remove it if no route reads them."""
+"""Put the query parameters into environ["app.query"], a dict of lists. Wrap the routes that read them."""
 
 from collections.abc import Iterable
 from http import HTTPStatus

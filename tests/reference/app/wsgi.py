@@ -12,7 +12,6 @@ from app.handlers import health, static
 from app.middleware.conditional_get import conditional_get
 from app.middleware.errors import errors
 from app.middleware.head import head
-from app.middleware.query_parameters import query_parameters
 from app.middleware.request_id import request_id
 from app.page import render
 from app.request import json_body, media_type
@@ -72,7 +71,7 @@ ROUTES: dict[str, Target] = {
     "/readyz": {"GET": health.ready},
     "/static/*": static.files,
 }
-MIDDLEWARES = [head, request_id, errors, query_parameters]
+MIDDLEWARES = [head, request_id, errors]
 
 
 def chain(
