@@ -125,9 +125,7 @@ def build(routes: list[Route], depth: int = 0, mount: Route | None = None) -> No
         route=ends[0] if ends else None,
         mount=mount,
         # Routes with a parameter are copied below each literal ("/{x}/b" below "/a"), so that find() never backtracks.
-        literals={
-            text: build(below + parameters * bool(text), depth + 1, mount) for text, below in literals.items()
-        },
+        literals={text: build(below + parameters * bool(text), depth + 1, mount) for text, below in literals.items()},
         parameter=build(parameters, depth + 1, mount) if parameters else None,
     )
 

@@ -162,7 +162,9 @@ reload() {
 # Prints the site's address in the container's log, once, when the app is ready.
 announce() {
   if [ -z "${SITE_URL:-}" ] || [ -e announced ]; then return; fi
-  if curl --noproxy '*' --fail --silent --max-time 1 --output /dev/null --unix-socket run/live.sock http://localhost/readyz; then
+  # The app may refuse other hosts.
+  host=$(printf '%s\n' "${ALLOWED_HOSTS:-}" | sed 's/^[, ]*//; s/[, ].*//; s/\*/www/; s/^$/localhost/')
+  if curl --noproxy '*' --fail --silent --max-time 1 --output /dev/null --unix-socket run/live.sock "http://$host/readyz"; then
     touch announced
     echo "nginx: the site is ready at $(echo "$SITE_URL" | sed 's/127\.0\.0\.1\|0\.0\.0\.0\|\[::1\]\|\[::\]/localhost/')" >/proc/1/fd/1
   fi

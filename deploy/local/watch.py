@@ -29,6 +29,12 @@ def main() -> None:
         time.sleep(FIRST_SECONDS)
     Path(os.environ["RUN_DIR"], READY).touch()
     print(f"local: {os.environ['BACKEND']} behind nginx, {url} (Ctrl-C stops it)", flush=True)
+    with suppress(OSError):
+        if (status := live.answer(os.environ["LISTEN"])) != b"200":
+            print(
+                f"local: {live.complaint(os.environ['LISTEN'], '/readyz', status)}: in Docker, {live.REMEDY}",
+                flush=True,
+            )
     process_file = Path(os.environ["RUN_DIR"], "app.pid")
     served = seen = 0  # the process that has served, and the one that was there last
     since = 0.0

@@ -17,6 +17,7 @@ def sockets(container: Container, *command: str) -> str:
     """Run a command of deploy/server/live.py on the sockets beside the container's, in a new container of its image."""
     [volume] = [each["Name"] for each in container.found["Mounts"] if each["Destination"] == "/run/app"]
     options = [f"--user={container.found['Config']['User']}", f"--volume={volume}:/run/app", "--entrypoint=python"]
+    options.append(f"--env=ALLOWED_HOSTS={container.environ.get('ALLOWED_HOSTS', '')}")
     start = ["run", "--rm", "--interactive", *HARDENED, *options, container.image_id]
     return docker(*start, "-", *command, stdin=LIVE.read_text())
 

@@ -24,17 +24,21 @@ from deploy.server.progress import IDLE, NAME, SENDING, SIZE, TRACEBACKS
 STUCK_SECONDS = live.ANSWER_SECONDS
 LOOK_SECONDS = 10.0  # between two looks at the threads, while no thread answers
 BUSY = b"busy"
+REPORTED = "/tmp/reported"  # noqa: S108 (as SERVED: the last sentence about the status)
 SERVED = "/tmp/has-served"  # noqa: S108 (the container's own tmpfs, empty at each start)
 SPARE = "/tmp/is-spare"  # noqa: S108 (as above)
 
 
 def check(address: str) -> None:
     """Exit with 1 unless the server is ready or busy; claim live.sock if no server listens there."""
+    has_served = os.path.exists(SERVED)
     try:
-        status = examine(address, 1, has_served=os.path.exists(SERVED))
+        status = examine(address, 1, has_served=has_served)
     except OSError:
         status = b""
     if status not in (b"200", BUSY):
+        if status and not has_served:
+            report(f"{live.complaint(address, '/readyz', status)}: {live.REMEDY}")
         live.refuse(address, "/readyz", status)
     with open(SERVED, "w"):
         pass
@@ -141,6 +145,16 @@ def end_server(process: int) -> None:
                 with suppress(ProcessLookupError):
                     os.kill(worker, signal.SIGKILL)
             time.sleep(0.1)
+
+
+def report(sentence: str) -> None:
+    """Write the sentence to the log, because Docker does not show what a health check prints; do not repeat it."""
+    with suppress(FileNotFoundError), open(REPORTED) as file:
+        if file.read() == sentence:
+            return
+    with open(REPORTED, "w") as file:
+        file.write(sentence)
+    log(1, sentence)
 
 
 def log(server: int, text: str) -> None:

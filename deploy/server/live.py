@@ -13,6 +13,9 @@ Three things move live.sock. A deploy promotes the candidate. A live container t
 ready one (drain.py). And the health check claims live.sock if no server listens there, unless a deploy watches this
 container. A health check that claimed more would let a release that crashes a moment later take the site with it.
 
+An application can refuse unknown hosts and plain HTTP. So each check requests as nginx does for a client that uses TLS
+and the first of ALLOWED_HOSTS.
+
 The health check also ends what hangs, because neither Compose nor the server does (health.py). It runs every two
 seconds. It imports the standard library only, and little of that.
 """
@@ -35,6 +38,7 @@ HAND_OVER_SECONDS = 5.0  # for another server to say that it is ready
 FOLDER = "/run/app"
 ID_LENGTH = 64  # of a container
 UNIX = "unix:"
+REMEDY = "until the application answers 200 there, the site does not start (docs/your-app.md)"
 WAITS = ".waits"  # suffix of the mark beside a socket whose container must not claim live.sock
 
 
@@ -74,12 +78,22 @@ def answer(address: str, path: str = "/readyz", *, seconds: float | None = None,
         try:
             with connect(address, deadline) as server:
                 server.settimeout(max(0.1, deadline - time.monotonic()))
-                server.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+                server.sendall(request(path, os.environ))
                 return server.recv(64)[9:12]
         except (ConnectionRefusedError, FileNotFoundError):
             if not has_served or time.monotonic() > deadline:
                 raise
             time.sleep(RETRY_SECONDS)
+
+
+def request(path: str, environ: Mapping[str, str]) -> bytes:
+    """Return the request for `path` as nginx would send it (nginx/site.conf)."""
+    hosts = environ.get("ALLOWED_HOSTS", "").replace(",", " ").split()
+    host = hosts[0].replace("*", "www") if hosts else "localhost"
+    headers = {"Host": host, "Connection": "close", "X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"}
+    headers |= {"X-Forwarded-Host": host, "X-Forwarded-Port": "443"}
+    lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def connect(address: str, deadline: float) -> socket.socket:
@@ -193,7 +207,12 @@ def check_paths(address: str, paths: list[str]) -> None:
 
 def refuse(address: str, path: str, status: bytes) -> "NoReturn":
     """Exit with 1 and one sentence."""
-    sys.exit(f"live: {address} answers {path} with {status.decode(errors='replace') or 'nothing'}")
+    sys.exit(f"live: {complaint(address, path, status)}")
+
+
+def complaint(address: str, path: str, status: bytes) -> str:
+    """Return one sentence about a wrong status, or about no status."""
+    return f"{address} answers {path} with {status.decode(errors='replace') or 'nothing'}"
 
 
 def main() -> None:

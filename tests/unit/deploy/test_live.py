@@ -10,6 +10,8 @@ import pytest
 
 from deploy.server import health, live
 
+LOG: list[tuple[int, str]] = []
+
 
 @contextmanager
 def server(path, answer=b"HTTP/1.1 200 OK\r\n\r\n"):
@@ -48,7 +50,9 @@ def folder(tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.setattr("deploy.server.health.children", lambda _: [])  # those of process 1 are this machine's
     monkeypatch.setattr("deploy.server.health.SERVED", str(tmp_path_factory.mktemp("tmp") / "has-served"))
     monkeypatch.setattr("deploy.server.health.SPARE", str(tmp_path_factory.mktemp("tmp") / "is-spare"))
-    monkeypatch.setattr("deploy.server.health.log", lambda *_: None)
+    monkeypatch.setattr("deploy.server.health.REPORTED", f"{health.SERVED}-not")
+    monkeypatch.setattr("deploy.server.health.log", lambda *line: LOG.append(line))  # not the log of process 1
+    LOG.clear()
     return tmp_path
 
 
@@ -124,6 +128,27 @@ def test_a_server_that_is_not_ready_claims_nothing(word, answer, folder, monkeyp
     with server(folder / "mine.sock", answer), pytest.raises(SystemExit, match="answers /readyz with "):
         run(word, monkeypatch)
     assert not os.path.lexists(folder / "live.sock")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host"),
+    [("", "localhost"), ("example.org,example.com", "example.org"), (" *.example.org", "www.example.org")],
+)
+def test_request_is_like_one_of_nginx_for_the_first_allowed_host(hosts, host):
+    lines = live.request("/readyz", {"ALLOWED_HOSTS": hosts}).decode().split("\r\n")
+    assert lines[0] == "GET /readyz HTTP/1.1"
+    assert {f"Host: {host}", f"X-Forwarded-Host: {host}", "X-Forwarded-Proto: https"} <= set(lines)
+    assert lines[-2:] == ["", ""]
+
+
+def test_a_wrong_status_is_logged_once_until_it_changes(folder, monkeypatch):
+    for status in (b"400", b"400", b"503"):
+        path = folder / "mine.sock"
+        path.unlink(missing_ok=True)
+        with server(path, {b"/readyz": status}), pytest.raises(SystemExit):
+            run("check", monkeypatch)
+    start = f"unix:{path} answers /readyz with"
+    assert [(1, f"{start} {status}: {live.REMEDY}") for status in (400, 503)] == LOG
 
 
 def test_check_leaves_live_sock_with_a_server_whose_queue_is_full(folder, monkeypatch):
