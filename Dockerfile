@@ -30,7 +30,7 @@ RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/stati
     pip --python /venv install --require-hashes --requirement /requirements.txt
 WORKDIR /srv
 COPY app app
-COPY deploy/server/build_static.py deploy/server/
+COPY deploy/server/build_static.py deploy/server/references.py deploy/server/
 RUN /venv/bin/python -m deploy.server.build_static static
 
 # The base of all Python images: an interpreter without pip.

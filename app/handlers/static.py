@@ -1,4 +1,4 @@
-"""Static files, for servers without nginx. In production nginx serves them."""
+"""Static files under their own names. nginx serves the fingerprinted files of a release, and requests others here."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -6,16 +6,16 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.middleware.shared_data import SharedDataMiddleware
 
+from app.assets import sources
 from app.response import not_found
-from app.settings import settings
 
 
 def files(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Return the file at PATH_INFO below settings().static_dir."""
+    """Return the file at PATH_INFO below app/static or the folder static/ of a package; clients must revalidate it."""
     return shared_data()(environ, start_response)
 
 
 @cache
 def shared_data() -> WSGIApplication:
-    """Return Werkzeug's application for static_dir."""
-    return SharedDataMiddleware(not_found, {"/": str(settings().static_dir)}, cache=False)
+    """Return Werkzeug's application for these folders."""
+    return SharedDataMiddleware(not_found, [("/", str(folder)) for folder in sources()], cache_timeout=0)

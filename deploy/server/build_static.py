@@ -2,48 +2,61 @@
 
     python -m deploy.server.build_static TARGET
 
-Django's ManifestStaticFilesStorage adds the fingerprints and rewrites the references in CSS and JavaScript modules.
-zopfli compresses: it is slow, but its gzip files are the smallest. A reference to a missing file fails the build.
+The fingerprint of a file is a hash of the file and of all files that it refers to, directly or not. So a change renames
+every file that must change with it, and files can refer to each other. zopfli compresses: it is slow, but its gzip
+files are the smallest. A reference to a missing file fails the build, except to a missing source map.
 """
 
 import json
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from posixpath import dirname, join, normpath
+from urllib.parse import quote, unquote
 
-from django.conf import settings
-from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
-from django.core.files.storage import FileSystemStorage
 from jinja2 import nodes
 from zopfli.gzip import compress
 
-from app.assets import MANIFEST, PREFIX, ROOT, Asset, asset
+from app.assets import MANIFEST, PREFIX, ROOT, Asset, asset, sources
 from app.page import TEMPLATES, environment
-from app.settings import Settings
+from deploy.server.references import KEEP, Reference, references
 
-SOURCE = Settings().static_dir
-COMPRESSED_ALREADY = {".avif", ".gif", ".gz", ".jpeg", ".jpg", ".mp4", ".png", ".webm", ".webp", ".woff2"}
+COMPRESSED_ALREADY = {
+    ".avif",
+    ".gif",
+    ".gz",
+    ".jpeg",
+    ".jpg",
+    ".mp4",
+    ".png",
+    ".webm",
+    ".webp",
+    ".woff",
+    ".woff2",
+    ".zip",
+}
+NOT_COMPRESSED = COMPRESSED_ALREADY | {".map"}  # only developer tools load it
 IGNORED = re.compile(r"(^|/)(\.(?!well-known/)|#)|~$|\.(bak|old|orig|rej|save|sw[a-p]|tmp)$", re.IGNORECASE)
+ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)  # RFC 3986, 4.2
+FINGERPRINT = 12  # characters; nginx/headers.conf expects as many
 
 
-class Storage(ManifestStaticFilesStorage):  # type: ignore[misc] # Django has no types
-    """Django's storage, which here also rewrites the references in JavaScript modules."""
-
-    support_js_module_import_aggregation = True
-
-
-def build(source: Path, target: Path) -> dict[str, Asset]:
-    """Build the files of `source` into the new folder `target`; raise ValueError for a missing reference."""
-    names = [path.relative_to(source).as_posix() for path in sorted(source.rglob("*")) if path.is_file()]
-    names = [name for name in names if not IGNORED.search(name)]
-    manifest = fingerprint(source, target, [name for name in names if not name.startswith(f"{ROOT}/")])
-    for name in names:
-        if name.startswith(f"{ROOT}/"):
-            copy = target / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(at_root((source / name).read_bytes(), manifest))
-    for path in [path for path in target.rglob("*") if path.is_file() and path.suffix not in COMPRESSED_ALREADY]:
+def build(folders: list[Path], target: Path) -> dict[str, Asset]:
+    """Build the files into the new folder `target`; the first folder wins. Raise ValueError for a missing reference."""
+    paths = {
+        path.relative_to(folder).as_posix(): path
+        for folder in reversed(folders)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    paths = {name: path for name, path in paths.items() if not IGNORED.search(name)}
+    manifest = fingerprint({name: path.read_bytes() for name, path in paths.items() if not is_at_root(name)}, target)
+    for name in filter(is_at_root, paths):
+        write(target / name, at_root(paths[name].read_bytes(), manifest))
+    for path in [path for path in target.rglob("*") if path.is_file() and path.suffix.lower() not in NOT_COMPRESSED]:
         content = path.read_bytes()
         if len(compressed := compress(content)) < len(content):
             path.with_name(path.name + ".gz").write_bytes(compressed)
@@ -51,17 +64,83 @@ def build(source: Path, target: Path) -> dict[str, Asset]:
     return manifest
 
 
-def fingerprint(source: Path, target: Path, names: list[str]) -> dict[str, Asset]:
+def is_at_root(name: str) -> bool:
+    """Tell whether the site serves the file at /."""
+    return name.startswith(f"{ROOT}/")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def fingerprint(contents: Mapping[str, bytes], target: Path) -> dict[str, Asset]:
     """Write the files to `target` with fingerprints in their names, and return the manifest."""
-    files = FileSystemStorage(source)
-    storage = Storage(target, PREFIX)
-    manifest = {}
-    for name, hashed, processed in storage.post_process({name: (files, name) for name in names}):
-        if isinstance(processed, Exception):
-            raise processed
-        manifest[name] = asset(hashed, target / hashed)
-    (target / storage.manifest_name).unlink()
-    return manifest
+    links = find_links(contents)
+    hashes = {name: sha256(content).digest() for name, content in contents.items()}
+    names: dict[str, str] = {}
+    for name in contents:
+        parts = [part.encode() + b"\0" + hashes[part] for part in sorted(reachable(name, links))]
+        path = PurePosixPath(name)
+        names[name] = str(
+            path.with_name(f"{path.stem}.{sha256(b''.join(parts)).hexdigest()[:FINGERPRINT]}{path.suffix}")
+        )
+    for name, content in contents.items():
+        write(target / names[name], rewritten(content, links[name], names) if links[name] else content)
+    return {name: asset(names[name], target / names[name]) for name in contents}
+
+
+def find_links(contents: Mapping[str, bytes]) -> dict[str, dict[Reference, str]]:
+    """Return the references of each file, and the file that each of them names; raise ValueError for missing ones."""
+    links: dict[str, dict[Reference, str]] = {name: {} for name in contents}
+    missing: list[str] = []
+    for name, content in contents.items():
+        for reference in references(name, content):
+            other = name_of(reference.url, name)
+            if other is None:
+                continue
+            if other in contents:
+                links[name][reference] = other
+            elif reference.if_missing == "warn":
+                warning = f"{name} names the source map {reference.url}, which does not exist"
+                print(f"build_static: warning: {warning}", file=sys.stderr)
+            elif reference.if_missing == "fail":
+                missing.append(f"{name} refers to {reference.url}, but there is no file {other}: add or correct it")
+    if missing:
+        raise ValueError("\nbuild_static: ".join(missing))
+    return links
+
+
+def name_of(url: str, referrer: str) -> str | None:
+    """Return the name of the static file that the URL in the file `referrer` means; None for a URL elsewhere."""
+    path = re.split("[?#]", url)[0]
+    if not path or path.endswith("/") or ELSEWHERE.match(url):
+        return None
+    absolute = normpath(join(PREFIX, dirname(referrer), unquote(path)))
+    return absolute.removeprefix(PREFIX) if absolute.startswith(PREFIX) else None
+
+
+def reachable(name: str, links: Mapping[str, Mapping[Reference, str]]) -> set[str]:
+    """Return the file and all files that it refers to, directly or not."""
+    found, left = {name}, [name]
+    while left:
+        new = set(links[left.pop()].values()) - found
+        found |= new
+        left += new
+    return found
+
+
+def rewritten(content: bytes, links: Mapping[Reference, str], names: Mapping[str, str]) -> bytes:
+    """Return the content with the fingerprinted names in its references."""
+    text = content.decode(errors=KEEP)
+    for reference, other in sorted(links.items(), reverse=True):
+        path, rest = re.fullmatch(r"([^?#]*)(.*)", reference.url, re.DOTALL).groups()  # type: ignore[union-attr] # it always matches
+        # The quoted URL needs no escapes, in CSS or in JavaScript.
+        folder = quote(unquote(path[: path.rfind("/") + 1]))
+        url = folder + quote(PurePosixPath(names[other]).name) + quote(rest, safe="?#&=%/+:;,@!$*")
+        text = text[: reference.start] + url + text[reference.end :]
+    return text.encode(errors=KEEP)
 
 
 def at_root(content: bytes, manifest: dict[str, Asset]) -> bytes:
@@ -87,11 +166,10 @@ def names_in_templates() -> set[str]:
 
 def main() -> None:
     """Build the files; exit with one sentence if a file refers to a missing one."""
-    settings.configure(STATIC_URL=PREFIX)
     try:
-        manifest = build(SOURCE, Path(sys.argv[1]))
-    except ValueError as error:
-        sys.exit(f"build_static: {error}")
+        manifest = build(sources(), Path(sys.argv[1]))
+    except (LookupError, ValueError) as error:
+        sys.exit(f"build_static: {error.args[0]}")
     if missing := names_in_templates() - manifest.keys():
         sys.exit(
             f"build_static: a template names {', '.join(sorted(missing))}: add it to app/static, or correct the name"

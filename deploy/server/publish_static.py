@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 from app.assets import MANIFEST, PREFIX, ROOT
 from deploy.server.launch import check
@@ -61,7 +62,7 @@ def listed(target: Path) -> list[Path]:
     if not (target / MANIFEST).exists():
         return []
     urls = [url for url, _ in json.loads((target / MANIFEST).read_text()).values()]
-    paths = [target / (url.removeprefix(PREFIX) + suffix) for url in urls for suffix in ("", ".gz")]
+    paths = [target / (unquote(url.removeprefix(PREFIX)) + suffix) for url in urls for suffix in ("", ".gz")]
     return [path for path in paths if path.exists()]
 
 

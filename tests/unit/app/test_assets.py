@@ -13,7 +13,35 @@ from app.settings import Settings
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "settings", lambda: Settings(static_dir=tmp_path))
+    monkeypatch.setattr(assets, "sources", lambda: [tmp_path])
     return tmp_path
+
+
+@pytest.fixture
+def packages(monkeypatch):
+    """Return a function that sets PACKAGES."""
+    assets.sources.cache_clear()
+    yield lambda *names: monkeypatch.setattr(assets, "PACKAGES", names)
+    assets.sources.cache_clear()
+
+
+def test_static_files_of_a_package_belong_to_the_site(packages):
+    packages("django.contrib.admin")
+    url, _ = assets.static("admin/css/base.css")
+    assert url == "/static/admin/css/base.css"
+    assert assets.sources()[0] == Settings().static_dir
+
+
+@pytest.mark.parametrize("name", ["nonesuch", "string"])
+def test_unknown_package_is_named_in_error(name, packages):
+    packages(name)
+    with pytest.raises(LookupError, match=f"PACKAGES in app/assets.py has '{name}'"):
+        assets.sources()
+
+
+def test_url_is_quoted(folder):
+    (folder / "Two words#1.svg").touch()
+    assert assets.static("Two words#1.svg").url == "/static/Two%20words%231.svg"
 
 
 def test_development_asset_has_plain_name_and_current_digest(folder):

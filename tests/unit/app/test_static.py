@@ -1,15 +1,14 @@
-"""The handler of static files, for servers without nginx."""
+"""The handler of static files under their own names."""
 
 import pytest
 
 from app.handlers import static
-from app.settings import Settings
 from tests.wsgi import call
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(static, "settings", lambda: Settings(static_dir=tmp_path))
+    monkeypatch.setattr(static, "sources", lambda: [tmp_path, tmp_path / "package"])
     static.shared_data.cache_clear()
     yield tmp_path
     static.shared_data.cache_clear()
@@ -19,6 +18,14 @@ def test_file_is_sent_with_its_type(folder):
     (folder / "style.css").write_text("p {}")
     answer = call(static.files, "/style.css")
     assert (answer.status, answer.headers["Content-Type"], answer.text) == (200, "text/css; charset=utf-8", "p {}")
+
+
+def test_client_revalidates_file(folder):
+    (folder / "package").mkdir()
+    (folder / "package" / "style.css").write_text("p {}")
+    answer = call(static.files, "/style.css")
+    assert answer.headers["Cache-Control"] == "max-age=0, public"
+    assert call(static.files, "/style.css", HTTP_IF_NONE_MATCH=answer.headers["Etag"]).status == 304
 
 
 @pytest.mark.parametrize("path", ["/nope.css", "/", "/../secret"])

@@ -1,0 +1,2 @@
+(function(){postMessage(`from './nowhere.js' // no comment`)})();
+//# sourceMappingURL=worker-isORJCk4.js.map
