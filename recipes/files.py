@@ -102,7 +102,7 @@ def download_by_nginx(environ: WSGIEnvironment, start_response: StartResponse) -
     headers = [
         ("Content-Type", media_type or "application/octet-stream"),
         ("Content-Disposition", f"attachment; filename={name}"),
-        ("X-Accel-Redirect", f"/private/{name}"),
+        ("X-Accel-Redirect", f"/nginx-private/{name}"),
     ]
     return empty(start_response, HTTPStatus.OK, headers)
 

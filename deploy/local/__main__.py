@@ -77,13 +77,14 @@ def site_address() -> tuple[str, int]:
 
 
 def lay_out(run_dir: Path, *, plain_names: bool) -> None:
-    """Write nginx's folder: its configuration, and the static files as built, or as they are in app/static."""
+    """Write nginx's folder: its configuration, and the built static files; with `plain_names` the app serves them."""
     shutil.rmtree(run_dir, ignore_errors=True)
     (run_dir / "run").mkdir(parents=True)
     static = run_dir / "static"
     commands = [[f"{ROOT}/nginx/control.sh", "configure", f"{run_dir}"]]
     if plain_names:
-        static.symlink_to(ROOT / "app" / "static")
+        static.mkdir()
+        (static / "root").symlink_to(ROOT / "app" / "static" / "root")
     else:
         commands.append([sys.executable, "-m", "deploy.server.build_static", f"{static}"])
     for command in commands:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from gzip import decompress
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from posixpath import dirname, join, normpath
@@ -53,7 +54,7 @@ def build(folders: list[Path], target: Path) -> dict[str, Asset]:
         if path.is_file()
     }
     paths = {name: path for name, path in paths.items() if not IGNORED.search(name)}
-    manifest = fingerprint({name: path.read_bytes() for name, path in paths.items() if not is_at_root(name)}, target)
+    manifest = fingerprint({name: read(path) for name, path in paths.items() if not is_at_root(name)}, target)
     for name in filter(is_at_root, paths):
         write(target / name, at_root(paths[name].read_bytes(), manifest))
     for path in [path for path in target.rglob("*") if path.is_file() and path.suffix.lower() not in NOT_COMPRESSED]:
@@ -62,6 +63,12 @@ def build(folders: list[Path], target: Path) -> dict[str, Asset]:
             path.with_name(path.name + ".gz").write_bytes(compressed)
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1))
     return manifest
+
+
+def read(path: Path) -> bytes:
+    """Return the content of a file; of a compressed image, the image, because nginx sends its compressed twin."""
+    content = path.read_bytes()
+    return decompress(content) if path.suffix.lower() == ".svgz" else content
 
 
 def is_at_root(name: str) -> bool:

@@ -3,11 +3,15 @@
 These headers are correct, because only nginx reaches the socket, and nginx overwrites them. A server that clients reach
 directly must not use this module: `python -m app` runs app.wsgi instead. Over a Unix socket, neither server knows the
 client's address and port. werkzeug's ProxyFix does the same with four times the instructions.
+
+Where nginx compresses a response, it makes a strong ETag weak: W/"x" for "x". The application knows only "x".
 """
 
+import re
 from functools import lru_cache
 from wsgiref.types import WSGIEnvironment
 
+ETAG = re.compile(r'(?:W/)?("[^"]*")')  # RFC 9110, 8.8.3
 PORTS = {"http": "80", "https": "443"}
 
 
@@ -25,6 +29,8 @@ def believe_nginx(environ: WSGIEnvironment) -> None:
         environ["SERVER_NAME"] = name
         environ["SERVER_PORT"] = environ.get("HTTP_X_FORWARDED_PORT") or port or PORTS[scheme]
         environ["wsgi.url_scheme"] = scheme
+    if "HTTP_IF_MATCH" in environ:  # a weak ETag never matches (RFC 9110, 13.1.1)
+        environ["HTTP_IF_MATCH"] = ETAG.sub(r"\1", environ["HTTP_IF_MATCH"])
 
 
 @lru_cache(256)

@@ -37,7 +37,7 @@ def test_large_file_is_sent_by_nginx():
     upload("notes.txt")
     answer = call(application, "/large-files/notes.txt")
     assert (answer.status, answer.body) == (200, b"")
-    assert answer.headers["X-Accel-Redirect"] == "/private/notes.txt"
+    assert answer.headers["X-Accel-Redirect"] == "/nginx-private/notes.txt"
     assert answer.headers["Content-Disposition"] == "attachment; filename=notes.txt"
     assert answer.headers["Content-Type"] == "text/plain"
 

@@ -45,6 +45,20 @@ def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     return [b"the app's own"]
 
 
+def bare(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the query's variables as the only headers."""
+    start_response("200 OK", parse_qsl(environ["QUERY_STRING"]))
+    return [b"caf\xe9"]
+
+
+def document(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with a document that has a strong ETag, or 412 if If-Match names another (RFC 9110, 13.1.1)."""
+    tags = environ.get("HTTP_IF_MATCH", '"one"').split(", ")
+    headers = [("Content-Type", "application/json"), ("ETag", '"one"')]
+    start_response("200 OK" if '"one"' in tags else "412 Precondition Failed", headers)
+    return [b'"a document"' * 200]
+
+
 def large(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with so many bytes."""
     _, arguments = environ["wsgiorg.routing_args"]
@@ -103,7 +117,7 @@ def length(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
 def private_file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Have nginx send the file of this name."""
     _, arguments = environ["wsgiorg.routing_args"]
-    headers = [("Content-Type", "text/csv"), ("X-Accel-Redirect", f"/private/{arguments['name']}")]
+    headers = [("Content-Type", "text/csv"), ("X-Accel-Redirect", f"/nginx-private/{arguments['name']}")]
     start_response("200 OK", [*headers, *parse_qsl(environ["QUERY_STRING"])])
     return []
 
@@ -241,6 +255,13 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 TABLE: dict[str, Target] = {
     "/environ/*": environ,
     "/answer/{status}": answer,
+    "/bare": bare,
+    "/document": document,
+    # Paths that nginx once kept for itself.
+    "/errors/*": environ,
+    "/private/*": environ,
+    "/static/app/*": environ,
+    "/site.webmanifest": environ,
     "/large/{bytes}": large,
     "/cookies/{count}/{size}": cookies,
     "/download/{blocks}": download,

@@ -18,8 +18,7 @@ from tests.stack.waiting import ROOT, until
 
 ERRORS = {
     "400 Bad Request": request(host=b"Host: a b"),
-    "403 Forbidden": request(b"/static/"),
-    "404 Not Found": request(b"/static/nope.css"),
+    "404 Not Found": request(b"/static/.nope"),
     "405 Method Not Allowed": request(b"/", b"BREW"),
     "413 Content Too Large": request(b"/echo", b"POST", body=b"x" * 1_048_577),
     "431 Request Header Fields Too Large": request(headers=(b"Cookie: " + b"x" * 9000,)),

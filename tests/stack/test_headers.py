@@ -20,8 +20,8 @@ ALWAYS = {
 }
 NEVER = ["Strict-Transport-Security", "X-Release", "X-Powered-By", "X-Frame-Options", "X-XSS-Protection"]
 PAGE = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; media-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
 }
 BARE = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
@@ -30,7 +30,6 @@ ASK_AGAIN = {"Cache-Control": "no-cache"}
 BY_ENCODING = {"Vary": "Accept-Encoding"}
 NOT_KEPT = {"Cache-Control": None, "Retry-After": None, "Allow": None}
 OURS = {"Cache-Control": "no-store", "Vary": "Accept", "Retry-After": None, "ETag": None, "Last-Modified": None}
-FILE = OURS | {"Vary": "Accept-Encoding, Accept"}
 HTML, GZIP = {"Accept": "text/html"}, {"Accept-Encoding": "gzip"}
 PROBLEM, TEXT = "application/problem+json", "text/html; charset=utf-8"
 
@@ -69,15 +68,16 @@ CONTRACTS = {
         BARE | ASK_AGAIN | {"Content-Type": "application/manifest+json; charset=utf-8"},
     ),
     "security.txt": ("GET", "/.well-known/security.txt", {}, 200, BARE | ASK_AGAIN),
-    "a redirect": ("GET", "/static/root", {}, 301, PAGE | ASK_AGAIN | {"Location": "/static/root/"}),
+    "a file under its own name": (
+        "GET", "/static/style.css", {}, 200, BARE | ASK_AGAIN | {"Content-Type": "text/css; charset=utf-8"},
+    ),
     "the app's 404": ("GET", "/nope", {}, 404, BARE | NOT_KEPT | {"Content-Type": PROBLEM, "Vary": "Accept"}),
     "the app's 404, as a page": ("GET", "/nope", HTML, 404, PAGE | NOT_KEPT),
     "the app's 405": ("DELETE", "/about", {}, 405, BARE | {"Allow": "GET, HEAD, OPTIONS"}),
     "the app's 400": ("POST", "/echo", {"Content-Type": "application/json"}, 400, BARE | NOT_KEPT),
-    "nginx's 404": ("GET", "/static/nope.css", {}, 404, FILE | {"Content-Type": PROBLEM, "Allow": None}),
-    "nginx's 404, as a page": ("GET", "/static/nope.css", HTML, 404, FILE | {"Content-Type": TEXT}),
-    "HEAD of nginx's 404": ("HEAD", "/static/nope.css", HTML, 404, FILE),
-    "nginx's 403": ("GET", "/static/", {}, 403, FILE),
+    "nginx's 404": ("GET", "/static/.nope", {}, 404, OURS | {"Content-Type": PROBLEM, "Allow": None}),
+    "nginx's 404, as a page": ("GET", "/static/.nope", HTML, 404, OURS | {"Content-Type": TEXT}),
+    "HEAD of nginx's 404": ("HEAD", "/static/.nope", HTML, 404, OURS),
     "nginx's 405 for a file": ("POST", "{style}", {}, 405, OURS | {"Allow": "GET, HEAD"}),
     "nginx's 405 for the app": ("BREW", "/", {}, 405, OURS | {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}),
     "nginx's 412": ("GET", "{style}", {"If-Match": '"x"'}, 412, {"Cache-Control": "no-store", "Vary": "Accept"}),

@@ -7,6 +7,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
+from deploy.server.proxied import believe_nginx
 from deploy.server.wsgi import serve
 
 TEXT = [("Content-Type", "text/plain")]
@@ -514,6 +515,21 @@ def test_names_of_headers_are_checked_again_at_each_response(names):
     for _ in range(2):
         expected = "500 Internal Server Error" if "Content-Length" in names else "200 OK"
         assert Server(starting("200 OK", headers)).status == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "seen"),
+    [
+        ("*", "*"),
+        ('"a"', '"a"'),
+        ('W/"a", "b" , W/"c"', '"a", "b" , "c"'),
+        ('"W/", W/"a,W/"', '"W/", "a,W/"'),
+    ],
+)
+def test_etag_that_nginx_made_weak_is_strong_again(sent, seen):
+    environ = {"HTTP_IF_MATCH": sent, "HTTP_IF_NONE_MATCH": 'W/"a"'}
+    believe_nginx(environ)
+    assert environ == {"HTTP_IF_MATCH": seen, "HTTP_IF_NONE_MATCH": 'W/"a"'}
 
 
 def test_release_is_in_every_response():
