@@ -44,12 +44,12 @@ WORKDIR /srv
 # The application, without a server.
 FROM python AS app
 # A new volume takes its owner from these folders. docker-compose.yml has the same user id.
-RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets
+RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets /var/lib/data
 # The modes do not depend on the umask with which the project was cloned.
 COPY --chmod=755 app app
 COPY --chmod=755 deploy/server deploy/server
 COPY --from=static /srv/static static
-ENV STATIC_DIR=/srv/static
+ENV STATIC_DIR=/srv/static DATA_DIR=/var/lib/data
 RUN python -m compileall -q app deploy
 # `docker compose up` must not build an image under the name of a release whose image was removed.
 ARG TAG=dev

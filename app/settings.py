@@ -22,6 +22,7 @@ class Settings:
     log_level: str = "info"
     max_body_bytes: int = 1_048_576  # nginx has the same default: a test compares them
     static_dir: Path = Path(__file__).parent / "static"  # the source files, for development; an image sets STATIC_DIR
+    data_dir: Path = Path(__file__).parents[1] / "data"  # what the app keeps; an image sets DATA_DIR
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -34,6 +35,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         threads=integer(environ, "SERVER_THREADS", default.threads, 1, 1024),
         log_level=choice(environ, "LOG_LEVEL", default.log_level, LOG_LEVELS),
         max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
+        data_dir=Path(environ.get("DATA_DIR") or default.data_dir),
         static_dir=Path(environ.get("STATIC_DIR") or default.static_dir),
     )
 

@@ -91,8 +91,7 @@ def download(environ: WSGIEnvironment, start_response: StartResponse) -> Iterabl
 def download_by_nginx(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return a header that makes nginx send the file, so that no thread waits for a slow client.
 
-    Mount one volume as UPLOADS in the app's container and, read-only, as /run/nginx/private in nginx's. For `make
-    local`, make .local/PORT/private a symlink to UPLOADS.
+    UPLOADS must be DATA_DIR, which nginx reads as private/ (docs/static-files.md).
     """
     _, arguments = environ["wsgiorg.routing_args"]
     name = arguments["name"]

@@ -35,6 +35,7 @@ def main(launcher: str = PRODUCTION) -> None:
         sys.exit(f"local: {error}")
     run_dir = Path(".local", str(port))  # relative: supervisord.conf cannot quote a path with a space
     host = "localhost" if bind == "127.0.0.1" else bind
+    os.environ["DATA_DIR"] = os.environ.get("DATA_DIR") or str(ROOT / "data")
     os.environ.update(
         BACKEND=backend,
         LISTEN=f"unix:{run_dir}/run/live.sock",
@@ -80,6 +81,9 @@ def lay_out(run_dir: Path, *, plain_names: bool) -> None:
     """Write nginx's folder: its configuration, and the built static files; with `plain_names` the app serves them."""
     shutil.rmtree(run_dir, ignore_errors=True)
     (run_dir / "run").mkdir(parents=True)
+    data = Path(os.environ["DATA_DIR"])
+    data.mkdir(parents=True, exist_ok=True)
+    (run_dir / "private").symlink_to(data.absolute())
     static = run_dir / "static"
     commands = [[f"{ROOT}/nginx/control.sh", "configure", f"{run_dir}"]]
     if plain_names:

@@ -7,6 +7,7 @@ a traceback, and uWSGI runs with zero workers if a variable in uwsgi.ini is unse
 passes them on the command line. Settings that never change are in gunicorn.conf.py and uwsgi.ini.
 """
 
+import errno
 import importlib
 import os
 import re
@@ -81,16 +82,35 @@ def check() -> list[str]:
             os.environ.setdefault(name, value)
         arguments = command(os.environ)
         settings()
-        importlib.import_module("app.wsgi").application  # noqa: B018 (an AttributeError if it is missing)
+        application = getattr(importlib.import_module("app.wsgi"), "application", None)
     except SettingError as error:
         print(f"launch: {error}", file=sys.stderr)
         sys.exit(os.EX_CONFIG)
     except BaseException as error:  # noqa: BLE001 (a module may call sys.exit())
         traceback.print_exception(error)
-        sys.exit(f"launch: app.wsgi:application cannot be imported: {error!r}")
+        sys.exit(f"launch: app.wsgi:application cannot be imported: {error!r}{remedy(error)}")
     finally:
         report.cancel()
+    if not callable(application):
+        sys.exit("launch: app/wsgi.py has no callable named application: assign your WSGI application to it")
     return arguments
+
+
+def remedy(error: BaseException) -> str:
+    """Return what to do about an exception of the import, as a clause of a sentence; nothing if that is unknown."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    match error:
+        case ModuleNotFoundError(name=str(name)) if not name.startswith("app."):
+            return (
+                f": add the package that has {name} to dependencies in pyproject.toml, run make lock, and build again"
+            )
+        case KeyError(args=(name,)) if frames[-1].f_code is type(os.environ).__getitem__.__code__:
+            return f": the environment variable {name} is not set: set it (docs/your-app.md, Environment variables)"
+        case OSError(errno=errno.EROFS | errno.EACCES | errno.EPERM, filename=name):
+            folder = settings().data_dir
+            return f": the container cannot write to {name}: keep data in {folder} (DATA_DIR), temporary files in /tmp"
+        case _:
+            return ""
 
 
 def secrets(text: str) -> dict[str, str]:

@@ -123,11 +123,11 @@ def test_security_txt_has_not_expired(http):
 @pytest.fixture(scope="module")
 def private(probe):
     """Return the stack with files for X-Accel-Redirect."""
-    script = "mkdir -p private && seq 100000 >private/numbers.csv && ln -sf ../conf/nginx.conf private/link"
+    script = "seq 100000 >numbers.csv && ln -sf ../conf/nginx.conf link"
     if probe.kind == "docker":
-        assert probe.execute("nginx", "sh", "-ec", script).returncode == 0
+        assert probe.execute("app", "sh", "-ec", f"cd /var/lib/data && {script}").returncode == 0
     else:
-        subprocess.run(["sh", "-ec", script], cwd=probe.run_dir, check=True)
+        subprocess.run(["sh", "-ec", script], cwd=probe.root / "data", check=True)
     return probe
 
 

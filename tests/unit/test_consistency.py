@@ -68,9 +68,17 @@ def test_static_files_are_published_where_nginx_serves_them():
     [volume] = services["assets"]["volumes"]
     target = volume.partition(":")[2]
     assert target == str(publish_static.VOLUME)
-    assert f"--group=10001 /run/app {target}\n" in dockerfile
+    assert f"--group=10001 /run/app {target} " in dockerfile
     built = re.search(r"deploy.server.build_static (\w+)\n", dockerfile)[1]
-    assert f"COPY --from=static /srv/{built} {built}\nENV STATIC_DIR=/srv/{built}\n" in dockerfile
+    assert f"COPY --from=static /srv/{built} {built}\nENV STATIC_DIR=/srv/{built} " in dockerfile
+
+
+def test_nginx_can_send_what_the_app_keeps():
+    folder = re.search(r"DATA_DIR=(\S+)\n", dockerfile)[1]
+    assert f"data:{folder}" in services["app"]["volumes"]
+    assert f" {folder}\n" in dockerfile
+    prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
+    assert f"data:{prefix}/private:ro" in services["nginx"]["volumes"]
 
 
 def test_users_are_the_same_in_image_compose_and_volume():

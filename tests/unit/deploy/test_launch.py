@@ -78,9 +78,27 @@ def test_invalid_setting_stops_launcher_with_one_sentence(setting, backend):
 
 
 @pytest.mark.parametrize(
-    "fault", ["import nowhere", "raise SystemExit(0)", "1 / 0", "no_application = 1", "syntax error"]
+    ("fault", "sentence"),
+    [
+        (
+            "import nowhere",
+            "ModuleNotFoundError(\"No module named 'nowhere'\"): add the package that has nowhere to depend",
+        ),
+        ("import app.nowhere", "ModuleNotFoundError(\"No module named 'app.nowhere'\")"),
+        ("raise SystemExit(0)", "SystemExit(0)"),
+        ("1 / 0", "ZeroDivisionError('division by zero')"),
+        ("{}['a']", "KeyError('a')"),
+        (
+            "import os; os.environ['SECRET_KEY']",
+            "KeyError('SECRET_KEY'): the environment variable SECRET_KEY is not set: ",
+        ),
+        ("raise OSError(30, 'Read-only file system', '/srv/x')", "(DATA_DIR), temporary files in /tmp"),
+        ("no_application = 1", "launch: app/wsgi.py has no callable named application: assign"),
+        ("application = 1", "launch: app/wsgi.py has no callable named application: assign"),
+        ("syntax error", "SyntaxError("),
+    ],
 )
-def test_import_error_of_app_is_reported_once(fault, backend, tmp_path):
+def test_import_error_of_app_is_reported_once_with_a_remedy(fault, sentence, backend, tmp_path):
     (tmp_path / "app").mkdir()
     for module in ("__init__", "settings", "variables"):
         (tmp_path / "app" / f"{module}.py").write_text((ROOT / "app" / f"{module}.py").read_text())
@@ -88,4 +106,6 @@ def test_import_error_of_app_is_reported_once(fault, backend, tmp_path):
     ended = start({"BACKEND": backend}, tmp_path)
     assert ended.returncode == 1
     assert ended.stderr.count("Traceback") <= 1
-    assert ended.stderr.splitlines()[-1].startswith("launch: app.wsgi:application cannot be imported: ")
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith(("launch: app.wsgi:application cannot be imported: ", sentence))
+    assert sentence in last
