@@ -58,13 +58,12 @@ def test_only_nginx_logs_requests(stack, http):
 
 # Requests that nginx answers with an error; the status and the path in the log.
 REJECTED = {
-    "no such file": (request(b"/static/nope.css?a"), 404, "/static/nope.css"),
-    "no such file, for a browser": (
-        request(b"/static/nope.css", headers=(b"Accept: text/html",)),
+    "hidden file": (request(b"/static/.nope?a"), 404, "/static/.nope"),
+    "hidden file, for a browser": (
+        request(b"/static/.nope", headers=(b"Accept: text/html",)),
         404,
-        "/static/nope.css",
+        "/static/.nope",
     ),
-    "folder": (request(b"/static/"), 403, "/static/"),
     "wrong method": (request(b"/robots.txt", b"POST"), 405, "/robots.txt"),
     "encoded dots": (request(b"/x/%2e%2e/y?a"), 400, "/x/%2e%2e/y"),
     "malformed Host": (request(b"/a", host=b"Host: a b"), 400, "/a"),

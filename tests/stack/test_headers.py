@@ -30,6 +30,7 @@ ASK_AGAIN = {"Cache-Control": "no-cache"}
 BY_ENCODING = {"Vary": "Accept-Encoding"}
 NOT_KEPT = {"Cache-Control": None, "Retry-After": None, "Allow": None}
 OURS = {"Cache-Control": "no-store", "Vary": "Accept", "Retry-After": None, "ETag": None, "Last-Modified": None}
+FILE = OURS | {"Vary": "Accept-Encoding, Accept"}
 HTML, GZIP = {"Accept": "text/html"}, {"Accept-Encoding": "gzip"}
 PROBLEM, TEXT = "application/problem+json", "text/html; charset=utf-8"
 
@@ -75,9 +76,9 @@ CONTRACTS = {
     "the app's 404, as a page": ("GET", "/nope", HTML, 404, PAGE | NOT_KEPT),
     "the app's 405": ("DELETE", "/about", {}, 405, BARE | {"Allow": "GET, HEAD, OPTIONS"}),
     "the app's 400": ("POST", "/echo", {"Content-Type": "application/json"}, 400, BARE | NOT_KEPT),
-    "nginx's 404": ("GET", "/static/.nope", {}, 404, OURS | {"Content-Type": PROBLEM, "Allow": None}),
-    "nginx's 404, as a page": ("GET", "/static/.nope", HTML, 404, OURS | {"Content-Type": TEXT}),
-    "HEAD of nginx's 404": ("HEAD", "/static/.nope", HTML, 404, OURS),
+    "nginx's 404": ("GET", "/static/.nope", {}, 404, FILE | {"Content-Type": PROBLEM, "Allow": None}),
+    "nginx's 404, as a page": ("GET", "/static/.nope", HTML, 404, FILE | {"Content-Type": TEXT}),
+    "HEAD of nginx's 404": ("HEAD", "/static/.nope", HTML, 404, FILE),
     "nginx's 405 for a file": ("POST", "{style}", {}, 405, OURS | {"Allow": "GET, HEAD"}),
     "nginx's 405 for the app": ("BREW", "/", {}, 405, OURS | {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}),
     "nginx's 412": ("GET", "{style}", {"If-Match": '"x"'}, 412, {"Cache-Control": "no-store", "Vary": "Accept"}),

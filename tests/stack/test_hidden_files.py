@@ -26,7 +26,7 @@ WAYS_ROUND = [
     b"/static/....//conf/nginx.conf", b"/static/x/../../conf/nginx.conf", b"/static../conf/nginx.conf",
     b"/static%2f..%2fconf/nginx.conf", b"/static//../conf/nginx.conf", b"/static/../../../../../../etc/passwd",
     b"/conf/nginx.conf", b"/../conf/nginx.conf", b"/nginx-errors/error.html", b"/root/robots.txt",
-    b"/errors/error.html", b"/static/root/robots.txt", b"/static/root/", b"/static/plain.txt%00",
+    b"/static/root/robots.txt", b"/static/root/", b"/static/plain.txt%00",
     b"/static/plain.txt%00.css", b"/x/../static/plain.txt", b"/x/%2e%2e/static/plain.txt", b"/./static/plain.txt",
     b"/static/plain.txt/", b"/static/plain.txt%2f", b"/static/", b"/static/folder/",
     b"/.well-known/acme-challenge/../../conf/nginx.conf", b"/.well-known/acme-challenge/..%2f..%2fconf/nginx.conf",

@@ -25,6 +25,7 @@ from tests.unit.configuration import (
     supervisor,
     uwsgi,
 )
+from tests.unit.documentation import table
 
 
 def defaults_in_compose():
@@ -136,6 +137,12 @@ def test_every_setting_is_in_the_example_with_its_default():
     for name, default in compose_defaults.items():
         if default:
             assert example_defaults[name] == default
+
+
+@pytest.mark.parametrize("place", table("policies").values())
+def test_documented_place_of_a_policy_exists(place):
+    path, text = re.fullmatch(r"`(\S+)`, `(.+)`", place).groups()
+    assert text in (ROOT / path).read_text()
 
 
 @pytest.mark.parametrize(
