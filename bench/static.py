@@ -6,9 +6,8 @@ headers, the JSON access log and precompressed files. The minimal one has nginx'
 
 import tempfile
 from contextlib import ExitStack
+from gzip import compress
 from pathlib import Path
-
-from zopfli.gzip import compress
 
 from bench.report import ratio, spread, verdict
 from bench.servers import ROOT, cpu_seconds, need_programs, nginx, wait_for, wrk

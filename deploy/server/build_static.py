@@ -3,23 +3,22 @@
     python -m deploy.server.build_static TARGET
 
 The fingerprint of a file is a hash of the file and of all files that it refers to, directly or not. So a change renames
-every file that must change with it, and files can refer to each other. zopfli compresses: it is slow, but its gzip
-files are the smallest. A reference to a missing file fails the build, except to a missing source map.
+every file that must change with it, and files can refer to each other. A reference to a missing file fails the build,
+except to a missing source map.
 """
 
+import gzip
 import json
 import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from gzip import decompress
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from posixpath import dirname, join, normpath
 from urllib.parse import quote, unquote
 
 from jinja2 import nodes
-from zopfli.gzip import compress
 
 from app.assets import MANIFEST, PREFIX, ROOT, Asset, asset, sources
 from app.page import TEMPLATES, environment
@@ -59,7 +58,7 @@ def build(folders: list[Path], target: Path) -> dict[str, Asset]:
         write(target / name, at_root(paths[name].read_bytes(), manifest))
     for path in [path for path in target.rglob("*") if path.is_file() and path.suffix.lower() not in NOT_COMPRESSED]:
         content = path.read_bytes()
-        if len(compressed := compress(content)) < len(content):
+        if len(compressed := gzip.compress(content, mtime=0)) < len(content):
             path.with_name(path.name + ".gz").write_bytes(compressed)
     (target / MANIFEST).write_text(json.dumps(manifest, indent=1))
     return manifest
@@ -68,7 +67,7 @@ def build(folders: list[Path], target: Path) -> dict[str, Asset]:
 def read(path: Path) -> bytes:
     """Return the content of a file; of a compressed image, the image, because nginx sends its compressed twin."""
     content = path.read_bytes()
-    return decompress(content) if path.suffix.lower() == ".svgz" else content
+    return gzip.decompress(content) if path.suffix.lower() == ".svgz" else content
 
 
 def is_at_root(name: str) -> bool:

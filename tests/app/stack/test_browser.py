@@ -27,7 +27,7 @@ PAGES = {
     "/echo": 405,
     # end demo
     "/nope": 404,
-    "/.env": 404,  # nginx's error page
+    "/static/.env": 404,  # nginx's error page
 }
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 800}

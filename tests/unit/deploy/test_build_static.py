@@ -233,11 +233,10 @@ CORPUS = {  # and the least number of references in it
 
 
 @pytest.mark.parametrize("corpus", CORPUS)
-def test_build_of_a_real_site(corpus, tmp_path, monkeypatch):
+def test_build_of_a_real_site(corpus, tmp_path):
     folder, least = CORPUS[corpus]
     if not folder.exists():
         pytest.skip("Bootstrap: the npm packages are not installed, `make .venv/node`")
-    monkeypatch.setattr(build_static, "compress", lambda content: content)  # it takes most of the time
     names, contents = built_of([folder], tmp_path / "built")
     assert len(names) == len([path for path in folder.rglob("*") if path.is_file()])
     assert check_references(names, contents) >= least
