@@ -48,6 +48,7 @@ def main(launcher: str = PRODUCTION) -> None:
         LAUNCHER=launcher,
         WATCHED=f"http://{host}:{port}{'' if launcher == PRODUCTION else ' announce'}",
     )
+    Path(os.environ["DATA_DIR"]).mkdir(parents=True, exist_ok=True)
     check()
     lay_out(run_dir, plain_names=launcher != PRODUCTION)
     # Not by the names of the commands: their first lines are paths, which cannot contain every character.
@@ -81,9 +82,7 @@ def lay_out(run_dir: Path, *, plain_names: bool) -> None:
     """Write nginx's folder: its configuration, and the built static files; with `plain_names` the app serves them."""
     shutil.rmtree(run_dir, ignore_errors=True)
     (run_dir / "run").mkdir(parents=True)
-    data = Path(os.environ["DATA_DIR"])
-    data.mkdir(parents=True, exist_ok=True)
-    (run_dir / "private").symlink_to(data.absolute())
+    (run_dir / "private").symlink_to(Path(os.environ["DATA_DIR"]).absolute())
     static = run_dir / "static"
     commands = [[f"{ROOT}/nginx/control.sh", "configure", f"{run_dir}"]]
     if plain_names:

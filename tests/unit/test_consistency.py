@@ -66,7 +66,7 @@ def test_nginx_connects_to_the_socket_in_the_shared_volume():
 
 
 def test_static_files_are_published_where_nginx_serves_them():
-    [volume] = services["assets"]["volumes"]
+    volume = services["assets"]["volumes"][0]
     target = volume.partition(":")[2]
     assert target == str(publish_static.VOLUME)
     assert f"--group=10001 /run/app {target} " in dockerfile
