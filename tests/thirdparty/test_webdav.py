@@ -19,6 +19,8 @@ site = WsgiDAVApp({
     "lock_storage": True,
 })
 """
+# docs/your-app.md has the reason.
+DIFFERENT = {("basic", "9. delete_fragment"): "nginx refuses a target with a fragment, where gunicorn deletes a folder"}
 METHODS = "PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK"
 
 
@@ -37,4 +39,6 @@ def test_webdav_server_passes_the_tests_that_it_passes_on_gunicorn_alone(backend
         pytest.skip("WebDAV: litmus is not installed")
     expected = run(PLAIN, packages, tmp_path)
     assert [*expected.values()].count("pass") >= 100
-    assert run(backend, packages, tmp_path) == expected
+    found = run(backend, packages, tmp_path)
+    assert found.keys() == expected.keys()
+    assert {name for name in found if found[name] != expected[name]} == DIFFERENT.keys()
