@@ -39,7 +39,7 @@ class LocalStack:
         """Start the stack and wait until it is ready."""
         with self.log.open("a") as log:
             self.manager = subprocess.Popen(self.command, cwd=self.root, env=self.environ, stdout=log, stderr=log)
-        until(lambda: self.is_up() or self.manager.poll() is not None, f"{self.url} is ready")
+        until(lambda: self.is_up() or self.manager.poll() is not None, f"{self.url} is ready", 90)
         assert self.manager.poll() is None, self.logs()
 
     def down(self) -> None:

@@ -89,7 +89,7 @@ class Move:
         if kind == ComposeStack.kind:
             stack = ComposeStack(backend, f"-{name}", "", ("docker-compose.yml",), self.root, **settings)
         else:
-            stack = LocalStack(backend, root=self.root, **settings)
+            stack = LocalStack(backend, root=self.root, WEB_CONCURRENCY="1", **settings)
         try:
             stack.up()
             yield stack
