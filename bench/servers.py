@@ -17,6 +17,7 @@ from deploy.server.launch import command
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "bench" / "reference"
 WORKERS, THREADS = 2, 4
+SECONDS = 2  # of each measurement
 TICKS = os.sysconf("SC_CLK_TCK")  # per second
 
 
@@ -27,7 +28,7 @@ class Load(NamedTuple):
     p99: float  # milliseconds
 
 
-def wrk(url: str, connections: int, seconds: int = 2) -> Load:
+def wrk(url: str, connections: int, seconds: int = SECONDS) -> Load:
     """Load the URL with connections that accept gzip, as browsers do; exit if a request fails."""
     command = ["wrk", "--latency", "--threads", "1", "--connections", f"{connections}", "--duration", f"{seconds}s"]
     gzip = ["--header", "Accept-Encoding: gzip"]

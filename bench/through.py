@@ -13,7 +13,7 @@ from statistics import median
 
 from bench.reference.bare import PATH
 from bench.report import ratio, spread, verdict
-from bench.servers import app_server, cpu_seconds, need_programs, nginx, wait_for, wrk
+from bench.servers import SECONDS, app_server, cpu_seconds, need_programs, nginx, wait_for, wrk
 from deploy.server.launch import BACKENDS
 
 ROUNDS = 5
@@ -56,7 +56,7 @@ def measure(backend: str, folder: Path, stack: ExitStack) -> None:
             load = wrk(url, CONNECTIONS)
             used = [cpu_seconds(process) - each for process, each in zip(processes[name], before, strict=True)]
             rates[name].append(load.rate)
-            costs[name].append(tuple(each / load.rate / 2 * 1e6 for each in used))
+            costs[name].append(tuple(each / load.rate / SECONDS * 1e6 for each in used))
         for name, figures in tails.items():
             figures.append(wrk(urls[name], FEW).p99)
     print(f"{backend}: requests per second, and CPU time in µs per request; medians of {ROUNDS} rounds")
