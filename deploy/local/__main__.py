@@ -20,7 +20,10 @@ PRODUCTION = "deploy.server.launch"
 
 
 def main(launcher: str = PRODUCTION) -> None:
-    """Replace this process by supervisord, which runs nginx and `launcher`; exit with one sentence if it cannot."""
+    """Replace this process by supervisord, which runs nginx and `launcher`; exit with one sentence if it cannot.
+
+    `make dev` (dev.py) starts both itself.
+    """
     os.chdir(ROOT)
     # The environment takes precedence over .env, as for Compose.
     os.environ.update({key: value or "" for key, value in dotenv_values(".env").items() if key not in os.environ})
@@ -46,11 +49,13 @@ def main(launcher: str = PRODUCTION) -> None:
         RUN_DIR=str(run_dir),
         STATIC_DIR=str((run_dir / "static").absolute()),
         LAUNCHER=launcher,
-        WATCHED=f"http://{host}:{port}{'' if launcher == PRODUCTION else ' announce'}",
+        WATCHED=f"http://{host}:{port}",
     )
     Path(os.environ["DATA_DIR"]).mkdir(parents=True, exist_ok=True)
     check()
     lay_out(run_dir, plain_names=launcher != PRODUCTION)
+    if launcher != PRODUCTION:
+        return
     # Not by the names of the commands: their first lines are paths, which cannot contain every character.
     manager = ["-m", "deploy.local.supervise", "--configuration", "deploy/local/supervisord.conf"]
     os.execv(sys.executable, [sys.executable, *manager])

@@ -1,6 +1,6 @@
 """Checks the app of `make local`, because supervisord has no health checks.
 
-    python -m deploy.local.watch URL [announce]     with `announce`: only print the address when the site answers
+    python -m deploy.local.watch URL
 
 It prints the address of the site when the site answers. It ends what hangs, and supervisord then starts another server.
 """
@@ -24,7 +24,7 @@ FIRST_SECONDS = 0.1  # between two checks until the site answers for the first t
 
 def main() -> None:
     """Print the address once the site answers, and then check the app every CHECK_SECONDS."""
-    url, *words = sys.argv[1:]
+    [url] = sys.argv[1:]
     while not answers(url):
         time.sleep(FIRST_SECONDS)
     Path(os.environ["RUN_DIR"], READY).touch()
@@ -38,7 +38,7 @@ def main() -> None:
     process_file = Path(os.environ["RUN_DIR"], "app.pid")
     served = seen = 0  # the process that has served, and the one that was there last
     since = 0.0
-    while not words:
+    while True:
         process = int(process_file.read_text())
         if process != seen:
             seen, since = process, time.monotonic()

@@ -1,5 +1,10 @@
 """`make dev`: edits are served at once, and exceptions show a traceback in the browser, on both backends."""
 
+import os
+import pty
+import re
+import subprocess
+import threading
 import time
 
 import httpx
@@ -19,7 +24,7 @@ def dev(request, tmp_path):
     """Run the stack of `make dev` on a copy of the project, which the test can edit."""
     require("processes", request.param)
     copy_reference(tmp_path)
-    stack = LocalStack(request.param, module="deploy.local.dev", root=tmp_path, WEB_CONCURRENCY="1")
+    stack = LocalStack(request.param, module="deploy.local.dev", root=tmp_path)
     stack.up()
     try:
         yield stack
@@ -28,8 +33,6 @@ def dev(request, tmp_path):
 
 
 def edit(stack, path, old, new):
-    # The servers check the files once a second, and do not notice edits before their first check.
-    time.sleep(2)
     file = stack.root / path
     text = file.read_text()
     assert old in text
@@ -61,9 +64,80 @@ def test_edit_is_served_and_exception_shows_traceback(dev):
     assert "EVALEX = false," in get("/healthz")  # without Werkzeug's interactive console
 
     edit(dev, "app/handlers/health.py", "def alive(", "def alive((")
-    until(lambda: httpx.get(f"{dev.url}/healthz").status_code >= 500, "the syntax error gets an error response")
+    until(lambda: "SyntaxError" in get("/healthz"), "the syntax error is shown")
     edit(dev, "app/handlers/health.py", "def alive((", "def alive(")
     until(lambda: "LookupError: edited" in get("/healthz"), "the app recovers")
+
+
+SPACING = [0.2, 0.2, 0.2, 1, 0.2, 1, 2, 0.2, 2, 3]  # seconds between two saves
+
+
+def test_no_response_is_older_than_the_one_before_and_none_fails(dev):
+    handler, module = (dev.root / "app" / name for name in ("handlers/health.py", "saved.py"))
+    text = handler.read_text().replace("from app.settings", "from app import saved\nfrom app.settings")
+
+    def save(number):
+        module.write_text(f"NUMBER = {number:02d}\n".replace(" 0", " "))
+        handler.write_text(text.replace('{"status": "ok"}', f'{{"status": [{number}, saved.NUMBER]}}'))
+
+    save(0)
+    found, ended = [], threading.Event()
+
+    def visit():
+        with httpx.Client(base_url=dev.url) as client:
+            while not ended.is_set():
+                began = time.monotonic()
+                response = client.get("/healthz")
+                shown = response.json()["status"] if response.status_code == 200 else [response.status_code]
+                found.append((began, time.monotonic(), shown))
+
+    until(lambda: httpx.get(f"{dev.url}/healthz").json()["status"] == [0, 0], "the first save is served")
+    visitors = [threading.Thread(target=visit) for _ in range(2)]
+    for visitor in visitors:
+        visitor.start()
+    for number, seconds in enumerate(SPACING, 1):
+        save(number)
+        time.sleep(seconds)
+    until(lambda: found[-1][2] == [len(SPACING)] * 2, "the last save is served", 60)
+    ended.set()
+    for visitor in visitors:
+        visitor.join()
+    assert [shown for _, _, shown in found if len(shown) != 2] == []
+    assert [shown for _, _, shown in found if shown[0] != shown[1]] == []  # no mix of two saves
+    for began, _, shown in found:
+        assert shown >= max((each for _, answered, each in found if answered <= began), default=shown)
+
+
+def test_server_that_exits_is_started_again(dev):
+    dev.kill_app()
+
+
+def test_breakpoint_opens_the_debugger_in_the_terminal(dev):
+    edit(dev, "app/handlers/health.py", 'return json(start_response, {"status": "ok"})', "breakpoint()")
+    dev.manager.terminate()
+    dev.manager.wait(30)
+    terminal, end = pty.openpty()
+    dev.manager = subprocess.Popen(
+        dev.command, cwd=dev.root, env=dev.environ, stdin=end, stdout=end, stderr=end, start_new_session=True
+    )
+    os.close(end)
+    output = ""
+
+    def reads(text):
+        nonlocal output
+        while text not in output:
+            output += os.read(terminal, 4096).decode(errors="replace")
+
+    reads("behind nginx")
+    visitor = threading.Thread(target=lambda: httpx.get(f"{dev.url}/healthz", timeout=60))
+    visitor.start()
+    reads("(Pdb)")
+    os.write(terminal, b"p 6 * 7\n")
+    reads("42")
+    os.write(terminal, b"c\n")
+    visitor.join(60)
+    assert re.search(r"health\.py\(\d+\)alive", output)
+    assert not visitor.is_alive()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
