@@ -6,51 +6,56 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help local dev deploy rollback releases swarm-deploy settings doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
+.PHONY: help local dev deploy rollback releases swarm-deploy settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
-help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## Other: List the commands
+	@for group in Run Deploy Fork Test Measure Other; do \
+	  echo "$$group"; awk -F ":.*## $$group: " '/^[a-z-]+:.*## / && NF > 1 {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST); \
+	done
 
-local: .venv/local ## Run the site without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
+local: .venv/local ## Run: Run the site without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
 	@deploy/install.sh nginx
 	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi
 	@exec .venv/bin/python -m deploy.local
 
-dev: .venv/local ## Run the site without Docker for development: edits are served at once, errors show a traceback
+dev: .venv/local ## Run: Run the site without Docker for development: edits are served at once, errors show a traceback
 	@deploy/install.sh nginx
 	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi
 	@exec .venv/bin/python -m deploy.local.dev
 
-deploy: ## Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name)
+deploy: ## Deploy: Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name)
 	@exec $(PYTHON) -m deploy.release deploy
 
-rollback: ## Switch back to the previous release, or to RELEASE=name
+rollback: ## Deploy: Switch back to the previous release, or to RELEASE=name
 	@exec $(PYTHON) -m deploy.release rollback
 
-releases: ## List the releases that you can roll back to, and the live one
+releases: ## Deploy: List the releases that you can roll back to, and the live one
 	@exec $(PYTHON) -m deploy.release releases
 
-settings: ## Pass the settings in .env.example on to the containers, and list them in docs/settings.md
+settings: ## Fork: Pass the settings in .env.example on to the containers, and list them in docs/settings.md
 	@$(PYTHON) -m deploy.fork.settings
 
 # begin template
-new: ## Make this clone a project of its own (NAME=shortener; TITLE, HOLDER of the licence)
+new: ## Fork: Make this clone a project of its own (NAME=shortener; TITLE, HOLDER of the licence)
 	@$(PYTHON) -m deploy.fork.new "$${NAME:-}" "$${TITLE:-}" "$${HOLDER:-}"
 
 # end template
-without: ## Remove optional parts (PART=demo, or several)
+without: ## Fork: Remove optional parts (PART=demo, or several)
 	@$(PYTHON) -m deploy.fork.without $(PART)
 
-doctor: ## Check that this machine and the settings can run the site, and say how to fix faults
+update: ## Fork: Merge a later version of the template (FROM=its address, VERSION=v1.1.0)
+	@$(PYTHON) -m deploy.fork.update '$(FROM)' '$(VERSION)'
+
+doctor: ## Run: Check that this machine and the settings can run the site, and say how to fix faults
 	@exec $(PYTHON) -m deploy.doctor
 
 # TESTS selects a part, for example TESTS="tests/stack/test_tls.py -k renewed".
 TESTS ?= tests
 PYTEST = .venv/bin/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder $(if $(filter tests,$(TESTS)),--cov)
-test: .venv/test .venv/loadtest test-programs ## Run the tests of every change, on both backends (TESTS=tests/stack for a part)
+test: .venv/test .venv/loadtest test-programs ## Test: Run the tests of every change, on both backends (TESTS=tests/stack for a part)
 	@$(PYTEST) -m "not nightly" $(TESTS)
 
-test-all: .venv/test .venv/loadtest test-programs ## Run all tests, with every drill, the cluster and the comparison
+test-all: .venv/test .venv/loadtest test-programs ## Test: Run all tests, with every drill, the cluster and the comparison
 	@$(MAKE) --no-print-directory .venv/conformance || true
 	@$(PYTEST) $(TESTS)
 
@@ -60,24 +65,24 @@ test-programs: .venv/test
 	@deploy/install.sh $(PROGRAMS) || for need in $(PROGRAMS); do deploy/install.sh $$need || true; done
 	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/node || true
 
-test-unit: .venv/test ## Run only the quick tests in process
+test-unit: .venv/test ## Test: Run only the quick tests in process
 	@.venv/bin/pytest --numprocesses 2 --dist loadgroup -m "not slow and not nightly" tests/unit $(wildcard tests/app/unit tests/swarm/unit)
 
 # begin swarm
 # Without BACKEND on the command line or in the environment, the backend does not change, even if .env names another.
-swarm-deploy: ## Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
+swarm-deploy: ## Deploy: Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
 	@exec $(PYTHON) -m deploy.swarm
 # end swarm
 
 # begin drills
-drills: .venv/test ## Run failure drills on a stack under load, on both backends, and print the failed requests
+drills: .venv/test ## Test: Run failure drills on a stack under load, on both backends, and print the failed requests
 	@.venv/bin/python -m tests.drills
 	@.venv/bin/python -m tests.drills.kills
 # end drills
 
 # begin swarm
 # begin drills
-swarm-drills: .venv/test ## Run failure drills on a Docker Swarm of three machines, each a container
+swarm-drills: .venv/test # Run failure drills on a Docker Swarm of three machines, each a container
 	@.venv/bin/python -m tests.swarm
 # end drills
 # end swarm
@@ -98,10 +103,10 @@ swarm-drills: .venv/test ## Run failure drills on a Docker Swarm of three machin
 	@$(if $(filter node,$*),.venv/bin/npm --prefix tests/linters ci >/dev/null)
 	@touch $@
 
-reload: ## Reload nginx's configuration and certificates without losing a request
+reload: ## Run: Reload nginx's configuration and certificates without losing a request
 	@docker compose exec --no-TTY nginx /srv/nginx/control.sh reload
 
-certs: .venv/certs ## Make a development certificate and its authority (NAMES="localhost 127.0.0.1")
+certs: .venv/certs ## Run: Make a development certificate and its authority (NAMES="localhost 127.0.0.1")
 	@.venv/bin/python -m deploy.tls.certs $(or $(NAMES),localhost 127.0.0.1 ::1)
 
 # locust reads these variables itself. Without SITE it asks Docker for the port of the running site (loadtest/site.py).
@@ -112,41 +117,41 @@ LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(R
 # Many shells export HOST as the machine's name. LOCUST_HOST therefore overrides HOST, unless make's command line sets HOST.
 SITE = $(if $(filter environment,$(origin HOST)),$(or $(LOCUST_HOST),$(HOST)),$(or $(HOST),$(LOCUST_HOST)))
 
-load: .venv/loadtest ## Load-test the running site and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=http://...)
+load: .venv/loadtest ## Measure: Load-test the running site and hold it to its objectives (SHAPE=ramp USERS=50 RUN_TIME=1m WORKERS=2 HOST=http://...)
 	@exec env $(LOAD) .venv/bin/python -m loadtest --config loadtest/headless.conf
 
-load-baseline: .venv/loadtest ## Run the load test RUNS times and record its figures; later runs are held to them
+load-baseline: .venv/loadtest # Run the load test RUNS times and record its figures; later runs are held to them
 	@exec env $(LOAD) RUNS=$(RUNS) .venv/bin/python -m loadtest.baseline --config loadtest/headless.conf
 
 # begin compare
-compare: .venv/loadtest ## Measure two stacks in turns: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
+compare: .venv/loadtest ## Measure: Measure two stacks in turns: A=gunicorn B=uwsgi, settings (A=WEB_THREADS=2), releases (A=ref:HEAD~1); QUICK=1
 	@deploy/install.sh wrk
 	@exec env $(foreach name,A B ROUTE ROUNDS SECONDS QUICK DEPLOY APP_CPUS APP_MEMORY REPORT DOCS,$(if $($(name)),$(name)='$($(name))')) \
 	  .venv/bin/python -m loadtest.compare
 # end compare
 
 # begin bench
-bench: bench-process bench-through bench-static ## Measure all of the following, with a verdict for each aim
+bench: bench-process bench-through bench-static ## Measure: Measure a request in process and through nginx, and static files, with a verdict for each aim
 
-bench-process: .venv/bench ## Measure a request in process, compared with frameworks, and route look-ups
+bench-process: .venv/bench # Measure a request in process, compared with frameworks, and route look-ups
 	@deploy/install.sh valgrind
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes
 
-bench-through: .venv/bench .venv/uwsgi ## Measure applications through nginx and both servers
+bench-through: .venv/bench .venv/uwsgi # Measure applications through nginx and both servers
 	@deploy/install.sh nginx wrk
 	@.venv/bin/python -m bench.through
 
-bench-static: .venv/bench ## Measure static files with this nginx configuration and with a minimal one
+bench-static: .venv/bench # Measure static files with this nginx configuration and with a minimal one
 	@deploy/install.sh nginx wrk
 	@.venv/bin/python -m bench.static
 # end bench
 
-mutants: .venv/mutation ## Mutation-test app/ and list the mutants that no test catches
+mutants: .venv/mutation # Mutation-test app/ and list the mutants that no test catches
 	@rm -rf mutants
 	@.venv/bin/mutmut run && .venv/bin/mutmut results
 
-lint: .venv/lint .venv/node ## Run all linters; any finding fails
+lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	.venv/bin/ruff format --quiet --check --diff .
 	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy & mypy=$$!; .venv/bin/basedpyright; wait $$mypy
@@ -175,7 +180,7 @@ lint: .venv/lint .venv/node ## Run all linters; any finding fails
 GROUPS = $(notdir $(basename $(wildcard requirements/*.txt)))
 APART = certs loadtest node# groups that do not run the app
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras --no-annotate
-lock: .venv/bin/python ## Lock new dependencies of pyproject.toml, without moving the versions of others
+lock: .venv/bin/python ## Fork: Lock new dependencies of pyproject.toml, without moving the versions of others
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@mkdir -p .local
 	@cat requirements/*.txt | { grep --extended-regexp '^[[:alnum:]].*==' || true; } | sed 's/ \\$$//' | sort --unique >.local/all.txt
@@ -187,9 +192,9 @@ lock: .venv/bin/python ## Lock new dependencies of pyproject.toml, without movin
 	done
 
 upgrade: UPGRADE = --upgrade
-upgrade: lock .venv/node ## Move all locked versions to the newest, those of tests/linters too
+upgrade: lock .venv/node ## Fork: Move all locked versions to the newest, those of tests/linters too
 	.venv/bin/npm --prefix tests/linters update --package-lock-only
 
-clean: ## Remove the virtual environment, caches and temporary files
+clean: ## Other: Remove the virtual environment, caches and temporary files
 	rm -rf .venv .local .hypothesis .*_cache .coverage mutants tests/linters/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -19,7 +19,7 @@ from app.router import Target, router
 ROUTES: dict[str, Target] = {
     "/": {"GET": pages.home},
     # begin demo
-    "/about": {"GET": pages.about},
+    "/about": {"GET": pages.shows("about.html")},
     "/hello/{name}": {"GET": conditional_get(pages.hello)},
     "/echo": {"POST": api.echo},
     "/stream": {"GET": api.stream},

@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Iterable
 from time import perf_counter
-from wsgiref.types import StartResponse, WSGIEnvironment
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.wsgi import get_current_url
 
@@ -19,12 +19,12 @@ def home(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     return page(environ, start_response, "home.html", origin=get_current_url(environ, root_only=True))
 
 
+def shows(template: str) -> WSGIApplication:
+    """Return a handler that shows the template."""
+    return lambda environ, start_response: page(environ, start_response, template)
+
+
 # begin demo
-def about(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Return the about page."""
-    return page(environ, start_response, "about.html")
-
-
 def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return a page that greets the {name} in the path."""
     _, arguments = environ["wsgiorg.routing_args"]

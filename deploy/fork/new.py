@@ -3,7 +3,7 @@
     python -m deploy.fork.new [NAME] [TITLE] [HOLDER]
 
 It replaces the template's name in all files, and removes the part "template": this file, its tests, its documentation.
-The new commit names the tree of the template, so that `make update` can find the version it started from.
+The new commit has all that `make update` needs to rename a later version in the same way.
 """
 
 import re
@@ -45,10 +45,11 @@ def main() -> None:
     head, tree = git(ROOT, "rev-parse", "HEAD", "HEAD^{tree}").split()
     # A repository with one commit is the user's, such as one from GitHub's "Use this template".
     is_clone = git(ROOT, "rev-list", "--count", "HEAD").strip() != "1" or (ROOT / ".git" / "shallow").exists()
-    rename(ROOT, name, title or name.replace("-", " ").capitalize(), holder or f"The {name} authors")
+    title, holder = title or name.replace("-", " ").capitalize(), holder or f"The {name} authors"
+    rename(ROOT, name, title, holder)
     git(ROOT, "add", "--all")
     parents = [] if is_clone else ["-p", head]
-    message = f"Start {name}\n\nTemplate: {tree}\n"
+    message = f"Start {name}\n\nTemplate: {tree}\nName: {name}\nTitle: {title}\nHolder: {holder}\n"
     commit = git(ROOT, "commit-tree", *parents, git(ROOT, "write-tree").strip(), input=message).strip()
     git(ROOT, "update-ref", "-m", f"make new NAME={name}", "HEAD", commit)
     if is_clone:

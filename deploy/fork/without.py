@@ -25,7 +25,10 @@ PARTS = {
     "demo": (*("app/handlers/api.py", "app/static/app.js", "app/templates/about.html", "app/templates/hello.html"),),
     "drills": ("docs/drills.md", *DRILLS),
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),
-    "template": ("deploy/fork/new.py", "tests/unit/fork/test_new.py", "tests/unit/test_fork.py"),
+    "template": (
+        *("deploy/fork/new.py", "tests/fork", "tests/unit/fork/test_new.py", "tests/unit/fork/test_update.py"),
+        "tests/unit/test_fork.py",
+    ),
     "swarm": ("deploy/swarm", "docs/several-machines.md", "tests/swarm"),
 }
 MARK = r"^.*(?:#|//|/\*|<!--)-? {}\b[\w, -]*(?:\*/|-->|#\}})?(?: \|)?$\n"  # a line that ends with such a comment

@@ -1,6 +1,7 @@
 """Every link, command and path that README.md and docs/ name exists."""
 
 import re
+import subprocess
 from importlib.util import find_spec
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from tests.unit.documentation import PAGES, ROOT, anchors, table, without_code
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):.*#", MAKEFILE, re.MULTILINE))
+HELP = set(re.findall(r"^([a-z-]+):.*## [A-Z]", MAKEFILE, re.MULTILINE))
 FOLDERS = "|".join(re.escape(path.name) for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS}|\.github|\.ci)/[\w./*-]*\w/?")
 # Commands of this project write into these folders.
@@ -78,9 +80,15 @@ def test_every_replacement_of_a_module_can_be_run():
             assert not find_spec(old.strip("`").split()[-1]), f"{old} still exists"
 
 
+def test_help_is_short_and_has_every_command():
+    assert len(HELP) <= 25
+    shown = subprocess.run(["make", "help"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert set(re.findall(r"^  make ([a-z-]+) ", shown, re.MULTILINE)) == HELP
+
+
 def test_a_readme_that_lists_the_commands_lists_all_of_them():
     for page in PAGES:
         _, mark, rest = page.read_text().partition("## All commands\n")
         if mark:
             listed = set(re.findall(r"`make ([a-z-]+)`", rest.partition("\n## ")[0]))
-            assert listed == TARGETS
+            assert HELP <= listed <= TARGETS

@@ -7,6 +7,8 @@ from html import escape  # only with demo
 
 import pytest
 
+from app.handlers import pages
+from app.page import environment
 from app.settings import settings
 from app.wsgi import application
 from tests.wsgi import call
@@ -33,6 +35,14 @@ def test_page_shows_backend_release_and_request_id(path, text):
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     for part in (text, settings().backend, settings().release, "the-id", " ms</strong>"):
         assert part in answer.text
+
+
+def test_template_without_data_is_a_page(monkeypatch, tmp_path):
+    (tmp_path / "own.html").write_text("<p>{{ instance }}</p>")
+    monkeypatch.setattr(environment.loader, "searchpath", [str(tmp_path)])
+    answer = call(pages.shows("own.html"), "/")
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.text == f"<p>{socket.gethostname()}</p>"
 
 
 def test_page_footer_shows_worker_instance_and_milliseconds(monkeypatch):

@@ -10,6 +10,8 @@ from tests.unit.fork.test_without import check, run
 
 pytestmark = pytest.mark.slow
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("wsgi-starter", "Plain WSGI", "plain wsgi</a>", "wsgi_starter")
 
 
@@ -35,7 +37,10 @@ def test_clone_gets_a_name_and_a_history_of_its_own(clone):
     tree = run(clone, "git", "rev-parse", "HEAD^{tree}")
     ended = new(clone, "shortener")
     assert ended.returncode == 0, ended.stderr
-    assert run(clone, "git", "log", "--format=%s|%b").split("|") == ["Start shortener", f"Template: {tree}\n"]
+    assert run(clone, "git", "log", "--format=%s|%b").split("|") == [
+        "Start shortener",
+        f"Template: {tree}Name: shortener\nTitle: Shortener\nHolder: The shortener authors\n\n",
+    ]
     assert run(clone, "git", "status", "--porcelain") == run(clone, "git", "tag") == ""
     for name in NAMES:
         assert subprocess.run(["git", "grep", "-I", name], cwd=clone, stdout=subprocess.PIPE, check=False).stdout == b""

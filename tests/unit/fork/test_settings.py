@@ -8,6 +8,8 @@ import yaml
 
 from tests.tree import ROOT, copy_project
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def fork(tmp_path):

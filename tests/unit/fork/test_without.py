@@ -12,6 +12,8 @@ from tests.tree import ROOT, commit, copy_project
 
 pytestmark = pytest.mark.slow
 
+pytestmark = pytest.mark.slow
+
 PRESENT = [part for part, (first, *_) in PARTS.items() if (ROOT / first).exists() and part != "template"]
 BIN = Path(sys.prefix) / "bin"
 # In process, and fast: these find a link, a command, a setting or an import that names what was removed.
