@@ -33,11 +33,10 @@ COPY app app
 COPY deploy/server/build_static.py deploy/server/references.py deploy/server/
 RUN /venv/bin/python -m deploy.server.build_static static
 
-# The base of all Python images: an interpreter without pip.
+# The base of all Python images: an interpreter without pip, and a user whose home is writable in a read-only container.
 FROM ${PYTHON_IMAGE} AS python
-RUN python -m pip uninstall --yes --root-user-action=ignore pip
-# The user's name, and a home that can be written in a read-only container.
-RUN useradd --no-log-init --uid=10001 --user-group --no-create-home --home-dir=/tmp --shell=/usr/sbin/nologin app
+RUN python -m pip uninstall --yes --root-user-action=ignore pip && \
+    useradd --no-log-init --uid=10001 --user-group --no-create-home --home-dir=/tmp --shell=/usr/sbin/nologin app
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv
 

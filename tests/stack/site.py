@@ -29,7 +29,7 @@ class Site(ComposeStack):
         with (folder / "app" / "wsgi.py").open("a") as file:
             file.write(EXECUTED.read_text())
         compose = (folder / "docker-compose.yml").read_text()
-        compose = compose.replace('volumes: ["run:/run/app"]', 'volumes: ["run:/run/app", "executed:/var/lib/assets"]')
+        compose = compose.replace('"run:/run/app"', '"run:/run/app", "executed:/var/lib/assets"')
         self.write("docker-compose.yml", compose.replace("  buffers:\n", "  buffers:\n  executed:\n"))
         # For the first deploy; each deploy then writes the live backend.
         settings = {name: self.environ.pop(name) for name in ("BACKEND", "HTTP_PORT")}
