@@ -52,7 +52,7 @@ def test_edit_is_served_and_exception_shows_traceback(dev):
     until(lambda: "/* edited */" in get("/static/style.css"), "the edited style is served", 3)
 
     edit(dev, "app/handlers/health.py", '{"status": "ok"}', '{"status": "edited"}')
-    until(lambda: "edited" in get("/healthz"), "the edited handler is served")
+    until(lambda: "edited" in get("/healthz"), "the edited handler is served", 120)
 
     edit(
         dev,
@@ -60,13 +60,13 @@ def test_edit_is_served_and_exception_shows_traceback(dev):
         'return json(start_response, {"status": "edited"})',
         'raise LookupError("edited")',
     )
-    until(lambda: "LookupError: edited" in get("/healthz"), "the traceback is shown")
+    until(lambda: "LookupError: edited" in get("/healthz"), "the traceback is shown", 120)
     assert "EVALEX = false," in get("/healthz")  # without Werkzeug's interactive console
 
     edit(dev, "app/handlers/health.py", "def alive(", "def alive((")
-    until(lambda: "SyntaxError" in get("/healthz"), "the syntax error is shown")
+    until(lambda: "SyntaxError" in get("/healthz"), "the syntax error is shown", 120)
     edit(dev, "app/handlers/health.py", "def alive((", "def alive(")
-    until(lambda: "LookupError: edited" in get("/healthz"), "the app recovers")
+    until(lambda: "LookupError: edited" in get("/healthz"), "the app recovers", 120)
 
 
 SPACING = [0.2, 0.2, 0.2, 1, 0.2, 1, 2, 0.2, 2, 3]  # seconds between two saves
@@ -84,21 +84,21 @@ def test_no_response_is_older_than_the_one_before_and_none_fails(dev):
     found, ended = [], threading.Event()
 
     def visit():
-        with httpx.Client(base_url=dev.url) as client:
+        with httpx.Client(base_url=dev.url, timeout=60) as client:
             while not ended.is_set():
                 began = time.monotonic()
                 response = client.get("/healthz")
                 shown = response.json()["status"] if response.status_code == 200 else [response.status_code]
                 found.append((began, time.monotonic(), shown))
 
-    until(lambda: httpx.get(f"{dev.url}/healthz").json()["status"] == [0, 0], "the first save is served")
+    until(lambda: httpx.get(f"{dev.url}/healthz").json()["status"] == [0, 0], "the first save is served", 120)
     visitors = [threading.Thread(target=visit) for _ in range(2)]
     for visitor in visitors:
         visitor.start()
     for number, seconds in enumerate(SPACING, 1):
         save(number)
         time.sleep(seconds)
-    until(lambda: found[-1][2] == [len(SPACING)] * 2, "the last save is served", 60)
+    until(lambda: found[-1][2] == [len(SPACING)] * 2, "the last save is served", 120)
     ended.set()
     for visitor in visitors:
         visitor.join()
@@ -108,10 +108,12 @@ def test_no_response_is_older_than_the_one_before_and_none_fails(dev):
         assert shown >= max((each for _, answered, each in found if answered <= began), default=shown)
 
 
+@pytest.mark.nightly
 def test_server_that_exits_is_started_again(dev):
     dev.kill_app()
 
 
+@pytest.mark.nightly
 def test_breakpoint_opens_the_debugger_in_the_terminal(dev):
     edit(dev, "app/handlers/health.py", 'return json(start_response, {"status": "ok"})', "breakpoint()")
     dev.manager.terminate()
