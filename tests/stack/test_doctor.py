@@ -88,7 +88,7 @@ def nginx(site):
 
 
 def test_port_check_accepts_the_port_of_the_running_site_only(nginx):
-    own = nginx.environ["HTTP_PORT"]
+    own = nginx.url.rpartition(":")[2]
     assert f"  ok  port {own} on 127.0.0.1 belongs to the running site\n" in nginx.make("doctor")
     assert f"  ok  port {own} on 0.0.0.0 belongs to the running site\n" in nginx.make("doctor", HTTP_BIND="0.0.0.0")
     with socket.create_server(("127.0.0.1", free_port())) as listener:

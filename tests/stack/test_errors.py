@@ -98,8 +98,9 @@ def impatient(probe, tmp_path_factory):
     """Return an nginx whose timeouts are one second, instead of ten or thirty."""
     conf = Path(shutil.copytree(ROOT / "nginx", tmp_path_factory.mktemp("impatient") / "nginx"))
     for directive in ("client_header_timeout 10s", "client_body_timeout 10s", "proxy_read_timeout 30s"):
-        [file] = [file for file in conf.glob("*.conf") if f" {directive};" in file.read_text()]
-        file.write_text(file.read_text().replace(f" {directive};", f" {directive.split()[0]} 1s;"))
+        pattern = re.compile(rf"^( *){directive};", re.MULTILINE)
+        [file] = [file for file in conf.glob("*.conf") if pattern.search(file.read_text())]
+        file.write_text(pattern.sub(rf"\1{directive.split()[0]} 1s;", file.read_text()))
     with edge(probe, conf=conf) as impatient:
         yield impatient
 
