@@ -75,7 +75,7 @@ def test_restart_loses_no_request_in_flight(stack, stream):
 def test_sighup_replaces_workers_and_loses_no_request_in_flight(stack, stream, http):
     before = stack.workers()
     stack.reload_app()
-    until(lambda: not before & stack.workers(), "the workers are replaced")
+    until(lambda: not before & stack.workers(), "the workers are replaced", 90)  # one after another
     stream.join(10)
     assert stream.text.endswith("chunk 7 of 7\n")
     assert http.get("/version").json()["worker"] not in before
