@@ -368,7 +368,7 @@ def test_ignored_hangup_and_a_container_that_is_gone_do_not_fail_a_deploy(site):
 @pytest.mark.nightly
 def test_release_that_fails_behind_nginx_is_replaced_by_the_previous_one(site):
     before, env = site.resources(), site.env()
-    site.change("app/wsgi.py", at('"HTTP_X_FORWARDED_FOR" in environ', "raise ValueError"))
+    site.change("app/wsgi.py", at('"HTTP_X_REQUEST_ID" in environ', "raise ValueError"))
     shutil.rmtree(site.root / ".local", ignore_errors=True)
     site.write(".local", "")  # so the log cannot be kept
     try:
