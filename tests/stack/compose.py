@@ -139,7 +139,10 @@ class ComposeStack:
 
     def is_up(self) -> bool:
         """Return whether the app is ready, through nginx."""
-        return httpx.get(f"{self.url}/readyz").status_code == 200
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        except httpx.TransportError:  # uWSGI accepts the request, and answers when it has imported the app
+            return False
 
 
 def docker(*arguments: str) -> str:
