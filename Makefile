@@ -51,7 +51,7 @@ doctor: ## Run: Check that this machine and the settings can run the site, and s
 
 # TESTS selects a part, for example TESTS="tests/stack/test_tls.py -k renewed".
 TESTS ?= tests
-PYTEST = .venv/bin/pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder $(if $(filter tests,$(TESTS)),--cov)
+PYTEST = .venv/bin/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reorder $(if $(filter tests,$(TESTS)),--cov)
 test: .venv/test .venv/loadtest test-programs ## Test: Run the tests of every change, on both backends (TESTS=tests/stack for a part)
 	@$(PYTEST) -m "not nightly" $(TESTS)
 

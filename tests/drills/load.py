@@ -16,7 +16,7 @@ from uuid import uuid4
 JSON = {"Content-Type": "application/json"}
 UPLOAD = json.dumps("x" * 500_000).encode()
 EXPECTED = "as expected"
-PAUSE = 0.05  # seconds between an answer and the next request of the same client
+PAUSE = 0.05  # seconds between an answer and the next request of the same client, by default
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class Load:
 
     urls: list[str]
     kinds: tuple[Kind, ...] = KINDS
+    pause: float = PAUSE
     answers: list[Answer] = field(default_factory=list)
     named: set[str] = field(default_factory=set)  # the addresses that pages have named
     event: float = 0  # when it happened that the drill is about, where it did not begin with it
@@ -87,7 +88,7 @@ class Load:
         """Make one request after the other, on one connection for as long as that lasts."""
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
         first = ""
-        while not self.ended.wait(PAUSE) and url in self.urls:
+        while not self.ended.wait(self.pause) and url in self.urls:
             page = self.ask(connection, kind)
             if kind.names and (found := kind.names.search(page.decode())):
                 first = first or found[1]
@@ -147,12 +148,13 @@ def read_slowly(response: http.client.HTTPResponse) -> bytes:
 
 
 @contextmanager
-def load(*urls: str, kinds: tuple[Kind, ...] = KINDS, counts: bool = True) -> Iterator[Load]:
+def load(*urls: str, kinds: tuple[Kind, ...] = KINDS, pause: float = PAUSE, counts: bool = True) -> Iterator[Load]:
     """Keep the site busy during the block, at each of the URLs, and wait for the last answers.
 
-    Then count the executions, unless the application does not record them.
+    Each client waits `pause` seconds between an answer and its next request. Then count the executions, unless the
+    application does not record them.
     """
-    load = Load([*urls], kinds)
+    load = Load([*urls], kinds, pause)
     clients = [
         threading.Thread(target=load.client, args=(kind, url), daemon=True)
         for url in urls

@@ -12,6 +12,7 @@ from tests.stack.waiting import free_port, until
 from tests.tree import reference_tree
 
 PYTHON_IMAGE = "python:3.14-slim-trixie"
+SELDOM = str(Path(__file__).with_name("seldom.yml"))  # for stacks that run long, and whose health is not under test
 
 
 def has_engine() -> bool:

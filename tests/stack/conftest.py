@@ -9,12 +9,13 @@ import httpx
 import pytest
 
 from deploy.server.launch import BACKENDS
-from tests.stack.compose import ComposeStack, has_engine
+from tests.stack.compose import SELDOM, ComposeStack, has_engine
 from tests.stack.local import LocalStack, missing
 from tests.stack.waiting import ROOT
 from tests.tree import copy_reference
 
-KINDS = {stack.kind: stack for stack in (LocalStack, ComposeStack)}
+KINDS = (LocalStack.kind, ComposeStack.kind)
+FILES = ("docker-compose.yml", SELDOM)
 Stack = LocalStack | ComposeStack
 RUNNING: list[Stack] = []
 LOG_LINES = 20  # of each service, in the report of a failed test
@@ -43,7 +44,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Return a running stack. It starts before its first test and stops after its last."""
     kind, backend = request.param
     require(kind, backend)
-    yield from running(KINDS[kind](backend))
+    yield from running(ComposeStack(backend, files=FILES) if kind == ComposeStack.kind else LocalStack(backend))
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +57,7 @@ def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if kind == ComposeStack.kind:
         volumes = {"volumes": [f"{probe}:/srv/app/wsgi.py:ro"]}
         overlay = json.dumps({"services": {"app": volumes, "assets": volumes}})
-        stack = ComposeStack(backend, name="-probe", overlay=overlay, WEB_CONCURRENCY="1")
+        stack = ComposeStack(backend, "-probe", overlay, FILES, WEB_CONCURRENCY="1")
     else:
         root = tmp_path_factory.mktemp("probe")
         copy_reference(root)

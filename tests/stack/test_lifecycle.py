@@ -114,6 +114,7 @@ def test_site_recovers_after_reboot(stack):
 
 
 @pytest.mark.kind("docker")
+@pytest.mark.backend("gunicorn")  # to uWSGI and back
 def test_switching_backend_keeps_nginx_running(stack, http):
     nginx = stack.inspect("nginx")["Id"]
     [other] = set(BACKENDS) - {stack.backend}

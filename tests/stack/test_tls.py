@@ -19,7 +19,7 @@ from cryptography import x509
 from deploy.server.launch import BACKENDS
 from tests.stack import http2
 from tests.stack.acme import Authority, lacks
-from tests.stack.compose import ComposeStack
+from tests.stack.compose import SELDOM, ComposeStack
 from tests.stack.conftest import require
 from tests.stack.test_differential import MORE_ROUTES
 from tests.stack.waiting import ROOT, free_port, until
@@ -56,7 +56,7 @@ def site(request, tmp_path_factory):
         table.write(MORE_ROUTES + PROBE_ROUTES)
     shutil.copy(ROOT / "tests" / "stack" / "probe.py", root / "app" / "probe.py")
     https_port = free_port()
-    files = ("docker-compose.yml", "deploy/tls/tls.yml")
+    files = ("docker-compose.yml", "deploy/tls/tls.yml", SELDOM)
     # One worker, for /page and /end to meet.
     settings = {"HTTPS_PORT": str(https_port), "WEB_CONCURRENCY": "1"}
     stack = ComposeStack(request.param, "-tls", files=files, root=root, **settings)
