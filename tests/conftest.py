@@ -15,7 +15,17 @@ hypothesis.settings.load_profile("any machine")
 
 LONGEST_NAME = 80  # characters of a parameter in a test's name
 # Groups that take long, by the beginning of their name. pytest-xdist by itself starts the groups of most tests first.
-SLOWEST = ("release-", "docker-", "processes-", "pages-", "tls-", "test_processes", "test_replicas", "test_drain")
+SLOWEST = (
+    "release-",
+    "docker-",
+    "processes-",
+    "pages-",
+    "tls-",
+    "test_processes",
+    "test_replicas",
+    "test_drain",
+    "test_fork",
+)
 
 CI = os.environ.get("CI") == "true"
 
