@@ -22,9 +22,7 @@ from a2wsgi.asgi_typing import Receive, Scope, Send
 
 from app.headers import Headers
 from app.response import dump
-from app.router import router
-from app.wsgi import MIDDLEWARES, ROUTES, chain
-from recipes import serve
+from recipes import serve, site
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -61,8 +59,12 @@ def raising(handler: WSGIApplication) -> WSGIApplication:
 
 # The event loop's thread starts here and does not survive a fork. In deploy/, workers import the app after the fork.
 # Work after the response holds the server's thread. a2wsgi cancels it after wait_time seconds.
-bridge = cast("WSGIApplication", ASGIMiddleware(asgi, wait_time=10))
-application = chain(MIDDLEWARES, router({**ROUTES, "/asgi/*": raising(bridge)}))
+bridge = raising(cast("WSGIApplication", ASGIMiddleware(asgi, wait_time=10)))
+
+# --- The recipe as a site of its own. A copy ends here. ---
+
+application = site({"/asgi/*": bridge})
+
 
 if __name__ == "__main__":
     serve(application)

@@ -10,15 +10,9 @@ Needs: no additional packages.
 from collections.abc import Callable, Collection, Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from app.handlers import health
 from app.headers import change_headers
-from app.middleware.errors import errors
-from app.middleware.head import head
-from app.middleware.request_id import request_id
 from app.response import empty
-from app.router import router
-from app.wsgi import chain
-from recipes import serve
+from recipes import HEALTH, serve, site
 
 # Scheme, host and port in the form that browsers send: lower case, no default port, no trailing slash.
 # Never add "null": each sandboxed page has that origin.
@@ -66,11 +60,10 @@ def is_preflight(environ: WSGIEnvironment) -> bool:
     return environ["REQUEST_METHOD"] == "OPTIONS" and has_preflight_headers
 
 
-# Outside `errors`, so that pages can read error responses too.
-application = chain(
-    [head, request_id, cors(ORIGINS, credentials=True), errors],
-    router({"/": {"GET": health.version, "POST": health.version}}),
-)
+# --- The recipe as a site of its own. A copy ends here. ---
+
+# Outside the other middleware, so that pages can read error responses too. In MIDDLEWARES, put it before `errors`.
+application = cors(ORIGINS, credentials=True)(site({"/": HEALTH["/version"]}))
 
 if __name__ == "__main__":
     serve(application)

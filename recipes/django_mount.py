@@ -6,6 +6,8 @@ to `chain(MIDDLEWARES, django)`. Django's settings are global, so one process ca
 
 Run: `python -m recipes.django_mount`, and open /django/. Needs: django (requirements/recipes.txt).
 """
+# pyright: basic, reportArgumentType=false, reportAssignmentType=false, reportIndexIssue=false
+# Django has no types.
 
 from wsgiref.types import WSGIApplication
 
@@ -15,9 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path, reverse
 from django.utils.html import format_html_join
 
-from app.router import router
-from app.wsgi import MIDDLEWARES, ROUTES, chain
-from recipes import serve
+from recipes import serve, site
 
 settings.configure(
     ALLOWED_HOSTS=["localhost", "127.0.0.1"],  # the host names of your site
@@ -51,7 +51,9 @@ urlpatterns = [
 ]
 
 django: WSGIApplication = get_wsgi_application()
-application = chain(MIDDLEWARES, router({**ROUTES, "/django/*": django}))
+# --- The recipe as a site of its own. A copy ends here. ---
+
+application = site({"/django/*": django})
 
 if __name__ == "__main__":
     serve(application)

@@ -8,18 +8,14 @@ Run: `python -m recipes.flask_mount`, and open /flask/. Needs: flask (requiremen
 
 from flask import Flask, render_template_string, request, url_for
 
-from app.router import router
-from app.wsgi import MIDDLEWARES, ROUTES, chain
-from recipes import serve
+from recipes import serve, site
 
 flask = Flask(__name__)
-flask.config.update(
-    # Otherwise Flask answers 500 itself, without the `errors` middleware. Flask then does not call
-    # errorhandler(500), but still calls an errorhandler for the exception's class.
-    PROPAGATE_EXCEPTIONS=True,
-    # Otherwise the browser sends Flask's cookie to the whole site.
-    SESSION_COOKIE_PATH="/flask",
-)
+# Otherwise Flask answers 500 itself, without the `errors` middleware. Flask then does not call errorhandler(500), but
+# still calls an errorhandler for the exception's class.
+flask.config["PROPAGATE_EXCEPTIONS"] = True
+# Otherwise the browser sends Flask's cookie to the whole site.
+flask.config["SESSION_COOKIE_PATH"] = "/flask"
 
 
 @flask.get("/")
@@ -43,7 +39,9 @@ def fail() -> str:
     raise RuntimeError("this view always fails")
 
 
-application = chain(MIDDLEWARES, router({**ROUTES, "/flask/*": flask}))
+# --- The recipe as a site of its own. A copy ends here. ---
+
+application = site({"/flask/*": flask})
 
 if __name__ == "__main__":
     serve(application)

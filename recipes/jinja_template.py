@@ -13,13 +13,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from jinja2 import DictLoader, Environment, StrictUndefined
 from werkzeug.datastructures import EnvironHeaders
 
-from app.middleware.errors import errors
-from app.middleware.head import head
-from app.middleware.request_id import request_id
 from app.response import html
-from app.router import router
-from app.wsgi import chain
-from recipes import serve
+from recipes import serve, site
 
 LAYOUT = """\
 <!doctype html>
@@ -58,7 +53,9 @@ def headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     return html(start_response, page)
 
 
-application = chain([head, request_id, errors], router({"/": {"GET": headers}}))
+# --- The recipe as a site of its own. A copy ends here. ---
+
+application = site({"/": {"GET": headers}})
 
 if __name__ == "__main__":
     serve(application)

@@ -5,6 +5,8 @@ use it if pages extend a layout or format values: Mustache has only partials and
 
 Run: `python -m recipes.pystache_template`. Needs: pystache, werkzeug (requirements/recipes.txt).
 """
+# pyright: basic
+# Pystache has no types.
 
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -12,13 +14,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pystache
 from werkzeug.datastructures import EnvironHeaders
 
-from app.middleware.errors import errors
-from app.middleware.head import head
-from app.middleware.request_id import request_id
 from app.response import html
-from app.router import router
-from app.wsgi import chain
-from recipes import serve
+from recipes import serve, site
 
 HEAD = """\
 <!doctype html>
@@ -48,7 +45,9 @@ def headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
     return html(start_response, renderer.render(PAGE, title="What you sent", headers=values))
 
 
-application = chain([head, request_id, errors], router({"/": {"GET": headers}}))
+# --- The recipe as a site of its own. A copy ends here. ---
+
+application = site({"/": {"GET": headers}})
 
 if __name__ == "__main__":
     serve(application)

@@ -7,6 +7,8 @@ the same features, and Routes has had no release since 2020.
 
 Run: `python -m recipes.routes_routing`. Needs: routes, werkzeug (requirements/recipes.txt).
 """
+# pyright: basic, reportAttributeAccessIssue=false
+# Routes has no types.
 
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -15,12 +17,8 @@ from routes import Mapper, URLGenerator
 from werkzeug.wsgi import get_path_info
 
 from app.methods import by_method
-from app.middleware.errors import errors
-from app.middleware.head import head
-from app.middleware.request_id import request_id
 from app.response import json, not_found
-from app.wsgi import chain
-from recipes import serve
+from recipes import serve, site
 
 
 def tags(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -57,7 +55,9 @@ def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return controller(environ, start_response)
 
 
-application = chain([head, request_id, errors], route)
+# --- The recipe as a site of its own. A copy ends here. ---
+
+application = site({"/*": route})
 
 if __name__ == "__main__":
     serve(application)

@@ -14,12 +14,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, RequestRedirect, Rule
 
-from app.middleware.errors import errors
-from app.middleware.head import head
-from app.middleware.request_id import request_id
 from app.response import error, json, not_found
-from app.wsgi import chain
-from recipes import serve
+from recipes import serve, site
 
 
 def years(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -59,8 +55,10 @@ def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
     return body
 
 
-# A rule for GET also matches HEAD; `head` drops the body.
-application = chain([head, request_id, errors], route)
+# --- The recipe as a site of its own. A copy ends here. ---
+
+# A rule for GET also matches HEAD; the middleware `head` drops the body.
+application = site({"/*": route})
 
 if __name__ == "__main__":
     serve(application)

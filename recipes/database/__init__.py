@@ -18,14 +18,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from app.handlers import health
-from app.middleware.errors import errors
-from app.middleware.head import head
-from app.middleware.request_id import request_id
 from app.request import json_body, media_type
 from app.response import error, json
-from app.router import router
-from app.wsgi import chain
+from recipes import site
 from recipes.database.models import Entry
 from recipes.database.pool import engine
 
@@ -60,9 +55,10 @@ def parse(value: object) -> Entry:
     match value:
         case {"name": str(name), "message": str(message)}:
             return Entry(name=name, message=message)
-    raise ValueError("not an object with a name and a message")
+        case _:
+            raise ValueError("not an object with a name and a message")
 
 
-application = chain(
-    [head, request_id, errors], router({"/": {"GET": entries, "POST": add}, "/readyz": {"GET": health.ready}})
-)
+# --- The recipe as a site of its own. A copy ends here. ---
+
+application = site({"/": {"GET": entries, "POST": add}})

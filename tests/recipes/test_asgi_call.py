@@ -35,6 +35,7 @@ def test_exception_is_logged_and_gets_error_page_of_site(monkeypatch, caplog):
     answer = call(asgi_call.application, "/asgi")
     assert (answer.status, answer.headers["Content-Type"]) == (500, "application/problem+json")
     assert "this service is down" in caplog.text
+    assert "this service is down" not in answer.text
 
 
 def test_other_routes_still_work():

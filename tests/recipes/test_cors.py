@@ -51,7 +51,7 @@ def test_preflight_lists_methods_and_headers():
 
 
 def test_ordinary_options_reaches_handler():
-    assert call(application, "/", "OPTIONS", HTTP_ORIGIN=KNOWN).headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+    assert call(application, "/", "OPTIONS", HTTP_ORIGIN=KNOWN).headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_allowed_origin_can_read_error():
@@ -62,3 +62,12 @@ def test_allowed_origin_can_read_error():
 
 def test_credentials_are_off_by_default():
     assert "Allow-Credentials" not in access(preflight(cors([KNOWN])(application), KNOWN))
+
+
+@pytest.mark.parametrize(
+    "origin", [f"{KNOWN}\r\nSet-Cookie: a=b", f"{KNOWN}.evil.test", f"{KNOWN}@evil.test", KNOWN.upper()]
+)
+def test_origin_that_only_looks_known_is_not_repeated(origin):
+    for answer in (call(application, HTTP_ORIGIN=origin), preflight(application, origin)):
+        assert access(answer) == {}
+        assert "Set-Cookie" not in answer.headers

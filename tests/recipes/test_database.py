@@ -1,5 +1,6 @@
 """recipes/database on SQLite and, if DATABASE_URL is set, on that database in a schema for the tests."""
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -82,6 +83,29 @@ def test_added_entries_are_listed_newest_first(application):
 def test_invalid_entry_is_rejected_and_not_stored(application, value, content_type, status):
     assert add(application, value, content_type).status == status
     assert json.loads(call(application).body) == []
+
+
+@pytest.mark.parametrize("text", ["'); DROP TABLE entry; --", "%s %(name)s :name", "<script>", "\r\nSet-Cookie: a=b"])
+def test_entry_is_data_only(application, text):
+    entry = {"name": text, "message": text}
+    assert add(application, entry).status == 201
+    answer = call(application)
+    assert json.loads(answer.body) == [{"id": 1, **entry}]
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+def test_compressed_body_is_not_unpacked(application):
+    bomb = gzip.compress(json.dumps({"name": "Ada", "message": "0" * 10_000_000}).encode())
+    headers = {"CONTENT_TYPE": "application/json", "HTTP_CONTENT_ENCODING": "gzip"}
+    assert call(application, method="POST", body=bomb, **headers).status == 400
+
+
+def test_failed_query_gets_error_page_without_text_of_the_exception(application):
+    command.downgrade(ALEMBIC, "base")
+    answer = call(application)
+    assert answer.status == 500
+    assert "entry" not in answer.text
+    assert "SELECT" not in answer.text
 
 
 def test_app_is_ready_while_database_answers(application, url, monkeypatch):

@@ -31,3 +31,11 @@ def test_unknown_path_gets_404(path):
 def test_unsupported_method_gets_405_and_lists_methods():
     answer = call(application, "/tags", method="DELETE")
     assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+@pytest.mark.parametrize("path", ["/tags/2000/a\r\nSet-Cookie: a=b", "/tags/2000/<script>", "/tags/2000/%(x)s"])
+def test_argument_reaches_the_controller_as_data_only(path):
+    answer = call(application, path)
+    assert json.loads(answer.body)["tag"] == path.removeprefix("/tags/2000/")
+    assert answer.headers["Content-Type"] == "application/json"
+    assert "Set-Cookie" not in answer.headers

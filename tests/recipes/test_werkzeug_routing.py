@@ -41,3 +41,9 @@ def test_unsupported_method_gets_405_and_lists_methods():
 def test_head_has_no_body():
     answer = call(application, "/years/", method="HEAD")
     assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.parametrize("path", ["//evil.test/years", "/years//evil.test", "/years\\evil.test", "//evil.test//years"])
+def test_no_redirect_leads_to_another_site(path):
+    location = call(application, path).headers.get("Location", "http://127.0.0.1/")
+    assert location.startswith("http://127.0.0.1/")

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (Alembic runs this file by its path)
 """Run Alembic on the application's own database engine."""
 
 from alembic import context

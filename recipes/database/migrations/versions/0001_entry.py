@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 (Alembic runs this file by its path)
 """Create the table of guestbook entries."""
 
 import sqlalchemy as sa
