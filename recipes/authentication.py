@@ -4,7 +4,7 @@ Use Basic for internal pages and Bearer for API clients, both only over HTTPS. F
 recipes/sessions.py: browsers cannot log out of Basic authentication.
 
 Run: `python -m recipes.authentication`. It prints two curl commands, one with a new password, one with a new token.
-Needs: werkzeug (requirements/recipes.txt).
+Needs: argon2-cffi, werkzeug (requirements/recipes.txt).
 """
 
 import hashlib
@@ -15,24 +15,16 @@ from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.datastructures import Authorization
-from werkzeug.security import check_password_hash, generate_password_hash
 
-from app.middleware.errors import errors
-from app.middleware.head import head
-from app.middleware.request_id import request_id
 from app.response import error, json
-from app.router import router
-from app.wsgi import chain
-from recipes import serve
+from recipes import serve, site
+from recipes.passwords import NotChecked, check, hasher
 
 Middleware = Callable[[WSGIApplication], WSGIApplication]
 
 # By user name. Read both from your secret store; store only the hashes.
-PASSWORD_HASHES: dict[str, str] = {}  # generate_password_hash(password)
+PASSWORD_HASHES: dict[str, str] = {}  # hasher.hash(password)
 TOKEN_HASHES: dict[str, bytes] = {}  # token_hash(token)
-
-# Checked for unknown names, so that the response time does not reveal which names exist.
-DUMMY_HASH = generate_password_hash(secrets.token_urlsafe())
 
 
 def basic(password_hashes: Mapping[str, str], realm: str) -> Middleware:
@@ -44,8 +36,12 @@ def basic(password_hashes: Mapping[str, str], realm: str) -> Middleware:
             given = Authorization.from_header(environ.get("HTTP_AUTHORIZATION"))
             if given and given.type == "basic":
                 name, password = given.username or "", given.password or ""
-                # This hash is slow on purpose and runs on each request, so Basic suits few users.
-                if check_password_hash(password_hashes.get(name, DUMMY_HASH), password):
+                try:
+                    # The check is slow on purpose and runs on each request, so Basic suits few users.
+                    is_right = check(password, password_hashes.get(name), environ["REMOTE_ADDR"])
+                except NotChecked as reason:
+                    return error(environ, start_response, reason.status, headers=reason.headers)
+                if is_right:
                     environ.update(AUTH_TYPE="Basic", REMOTE_USER=name)
                     return handler(environ, start_response)
             return error(environ, start_response, HTTPStatus.UNAUTHORIZED, headers=[challenge])
@@ -87,20 +83,21 @@ def who(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     return json(start_response, {"name": environ["REMOTE_USER"], "by": environ["AUTH_TYPE"]})
 
 
+# --- The recipe as a site of its own. A copy ends here. ---
+
 # Middleware can wrap the whole site, one route ("/") or all routes below a path ("/api/*").
-application = chain(
-    [head, request_id, errors],
-    router(
-        {
-            "/": {"GET": basic(PASSWORD_HASHES, "recipes")(who)},
-            "/api/*": bearer(TOKEN_HASHES, "recipes")(router({"/who": {"GET": who}})),
-        }
-    ),
+application = site(
+    {
+        "/": {"GET": basic(PASSWORD_HASHES, "recipes")(who)},
+        "/api/*": bearer(TOKEN_HASHES, "recipes")(site({"/who": {"GET": who}})),
+    }
 )
 
 if __name__ == "__main__":
     password, token = secrets.token_urlsafe(), secrets.token_urlsafe()
-    PASSWORD_HASHES["ada"], TOKEN_HASHES["ada"] = generate_password_hash(password), token_hash(token)
-    print(f"curl --user ada:{password} http://localhost:8000/")
-    print(f"curl --oauth2-bearer {token} http://localhost:8000/api/who")
-    serve(application)
+    PASSWORD_HASHES["ada"], TOKEN_HASHES["ada"] = hasher.hash(password), token_hash(token)
+    serve(
+        application,
+        f"curl --user ada:{password} http://localhost:8000/",
+        f"curl --oauth2-bearer {token} http://localhost:8000/api/who",
+    )

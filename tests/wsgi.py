@@ -32,6 +32,7 @@ def call(
         "PATH_INFO": path.encode().decode("latin-1"),
         "QUERY_STRING": query,
         "CONTENT_LENGTH": str(len(body)),
+        "REMOTE_ADDR": "127.0.0.1",
         "wsgi.input": io.BytesIO(body),
         "wsgi.errors": io.StringIO(),
         **environ,

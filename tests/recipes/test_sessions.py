@@ -4,7 +4,6 @@ import re
 from http.cookies import SimpleCookie
 
 import pytest
-from werkzeug.security import generate_password_hash
 
 from app.variables import SettingError
 from tests.wsgi import call
@@ -19,8 +18,13 @@ def recipe():
         patch.setenv("SECRET_KEY", KEY)
         from recipes import sessions  # noqa: PLC0415 (it needs SECRET_KEY when it is imported)
 
-        patch.setitem(sessions.PASSWORD_HASHES, "ada", generate_password_hash("lovelace", "pbkdf2:sha256:1"))
         yield sessions
+
+
+@pytest.fixture(autouse=True)
+def ada(recipe, cheap, monkeypatch):
+    monkeypatch.setitem(recipe.PASSWORD_HASHES, "ada", cheap.hash("lovelace"))
+    return cheap
 
 
 class Browser:
@@ -123,11 +127,80 @@ def test_form_on_another_site_gets_403(browser):
     assert browser.log_in(HTTP_SEC_FETCH_SITE="same-origin").status == 303
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "none"])
+def test_form_of_another_site_is_not_read(browser, site):
+    answer = browser.ask("/logout", "POST", b"a" * 20_000, CONTENT_TYPE=FORM, HTTP_SEC_FETCH_SITE=site)
+    assert answer.status == 403
+
+
 def test_large_form_gets_413(browser):
-    assert browser.send("/login", "a" * 1_048_576).status == 413
+    assert browser.send("/login", "a" * 16_384).status == 413
 
 
-@pytest.mark.parametrize("environ", [{}, {"SECRET_KEY": ""}, {"SECRET_KEY": "secret"}])
-def test_missing_or_short_key_raises_setting_error(recipe, environ):
+def test_form_with_many_parts_gets_413(browser):
+    part = b'--edge\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n'
+    body = part * 21 + b"--edge--\r\n"
+    assert browser.ask("/login", "POST", body, CONTENT_TYPE="multipart/form-data; boundary=edge").status == 413
+
+
+def test_password_that_is_not_checked_gets_429(browser):
+    assert [browser.send("/login", "name=ada&password=byron").status for _ in range(10)] == [403] * 10
+    answer = browser.log_in()
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "60")
+    assert browser.log_in(REMOTE_ADDR="192.0.2.1").status == 303
+
+
+def test_session_ends_when_the_password_changes(browser, recipe, ada, monkeypatch):
+    browser.log_in()
+    monkeypatch.setitem(recipe.PASSWORD_HASHES, "ada", ada.hash("lovelace"))
+    assert "Hello, stranger" in browser.ask("/").text
+
+
+def test_session_ends_with_the_user(browser, recipe, monkeypatch):
+    browser.log_in()
+    monkeypatch.delitem(recipe.PASSWORD_HASHES, "ada")
+    assert "Hello, stranger" in browser.ask("/").text
+
+
+def test_session_of_a_deleted_user_is_not_that_of_the_next_user_of_the_name(browser, recipe, ada, monkeypatch):
+    browser.log_in()
+    monkeypatch.delitem(recipe.PASSWORD_HASHES, "ada")
+    monkeypatch.setitem(recipe.PASSWORD_HASHES, "ada", ada.hash("another"))
+    assert "Hello, stranger" in browser.ask("/").text
+
+
+def test_login_keeps_nothing_of_the_session_before_it(browser, recipe):
+    """Session fixation: an attacker who has set the cookie, and knows its token, gains nothing."""
+    browser.ask("/")
+    planted, token = browser.cookies["session"], token_of(browser)
+    browser.log_in()
+    assert browser.cookies["session"] != planted
+    assert token_of(browser) != token
+    attacker = Browser(recipe.application)
+    attacker.cookies["session"] = planted
+    assert "Hello, stranger" in attacker.ask("/").text
+
+
+def token_of(browser):
+    return re.search('name="csrf" value="(.+?)"', browser.ask("/").text)[1]
+
+
+@pytest.mark.parametrize("where", ["https://evil.test", "//evil.test", "/\\evil.test"])
+def test_login_redirects_to_this_site_only(browser, where):
+    token = token_of(browser)
+    fields = f"csrf={token}&name=ada&password=lovelace&next={where}".encode()
+    answer = browser.ask(f"/login?next={where}", "POST", fields, CONTENT_TYPE=FORM, HTTP_REFERER=where)
+    assert answer.headers["Location"] == "/"
+
+
+def test_name_is_not_repeated_in_a_header_or_as_markup(browser, recipe, ada, monkeypatch):
+    monkeypatch.setitem(recipe.PASSWORD_HASHES, "<b>\r\nSet-Cookie: a=b", ada.hash("lovelace"))
+    answer = browser.send("/login", "name=%3Cb%3E%0D%0ASet-Cookie%3A+a%3Db&password=lovelace")
+    assert [cookie(answer).partition("=")[0]] == ["session"]
+    assert "Hello, &lt;b&gt;" in browser.ask("/").text
+
+
+@pytest.mark.parametrize("key", ["", "secret"])
+def test_missing_or_short_key_raises_setting_error(recipe, key):
     with pytest.raises(SettingError, match=r"^SECRET_KEY .* 32 characters or more$"):
-        recipe.secret_key(environ)
+        recipe.sessions(key)
