@@ -13,8 +13,10 @@ OK = HTTPStatus.OK
 TITLES = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Content Too Large",  # RFC 9110; Python's phrase is older before 3.13
     HTTPStatus.REQUEST_URI_TOO_LONG: "URI Too Long",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "Range Not Satisfiable",
 }
 DETAILS = {
+    HTTPStatus.PERMANENT_REDIRECT: "This page has another address.",
     HTTPStatus.BAD_REQUEST: "The server does not understand this request.",
     HTTPStatus.FORBIDDEN: "You do not have access to this page.",
     HTTPStatus.NOT_FOUND: "There is no page at this address.",
@@ -22,11 +24,12 @@ DETAILS = {
     HTTPStatus.PRECONDITION_FAILED: "The file does not meet the condition in the request.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body of the request is larger than this site accepts.",
     HTTPStatus.REQUEST_URI_TOO_LONG: "The address is longer than this site accepts.",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "The file does not have the requested range.",
     HTTPStatus.MISDIRECTED_REQUEST: "This server does not serve that host.",
     HTTPStatus.TOO_MANY_REQUESTS: "You sent too many requests. Try again in a moment.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "A request header, often a cookie, is larger than this site accepts.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "The server could not handle this request. Its log has the reason.",
-    HTTPStatus.NOT_IMPLEMENTED: "The server does not support the encoding of the request body.",
+    HTTPStatus.NOT_IMPLEMENTED: "The server does not support this method, or the encoding of the request body.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The site is not available at the moment. Try again shortly.",
     HTTPStatus.GATEWAY_TIMEOUT: "The site took too long to respond. Try again shortly.",
     HTTPStatus.HTTP_VERSION_NOT_SUPPORTED: "This server supports HTTP/1.1 on this port.",

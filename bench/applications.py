@@ -76,7 +76,7 @@ APPLICATIONS: dict[str, Callable[[], WSGIApplication]] = {
     "bare callable": lambda: bare,
     "app, default chain": ours,
     "app, served by gunicorn": lambda: serve(ours()),
-    "app, served by uWSGI": lambda: serve(ours(), makes_chunks=True),
+    "app, served by uWSGI": lambda: serve(ours(), is_uwsgi=True),
     "Falcon": with_falcon,
     "Bottle": with_bottle,
     "Flask": with_flask,

@@ -45,6 +45,10 @@ settings() {
     echo "}"
     echo "include clients-proxied.conf;"
   fi
+  for name in $identities; do
+    echo "map \$is_trusted \$trusted_$(printf '%s' "$name" | tr - _) {"
+    echo '    default "";' && echo "    1 \$http_$(printf '%s' "$name" | tr - _);" && echo "}"
+  done
 
   if [ -z "$hosts" ]; then
     echo 'map "" $is_known_host {' && echo "    default 1;"
@@ -125,8 +129,20 @@ configure() {
   else
     echo "nginx: nginx/ cannot be read, so the image's copy is used: run chmod -R a+rX nginx" >&2
   fi
+  identities=$(printf '%s\n' "${IDENTITY_HEADERS:-}" | tr 'A-Z, ' 'a-z[\n*]' | sort -u)
+  for name in $identities; do
+    if ! grep -qixF "proxy_set_header $name \"\";" "$here/identity.conf"; then
+      refuse IDENTITY_HEADERS "$name" "headers that nginx/identity.conf names, with commas between them"
+    fi
+    if [ "$proxy_protocol" = on ] || [ -z "$proxies" ]; then
+      refuse IDENTITY_HEADERS "$name" "empty without TRUSTED_PROXIES, and with PROXY_PROTOCOL, because no proxy is trusted to send it"
+    fi
+  done
   cp -R "$here/." "$prefix/$1/"
   settings >"$prefix/$1/settings.conf"
+  for name in $identities; do
+    echo "proxy_set_header $name \$trusted_$(printf '%s' "$name" | tr - _);" >>"$prefix/$1/identity.conf"
+  done
   options=
   if [ "$proxy_protocol" = on ]; then options=" proxy_protocol"; fi
   if [ "$tls" = off ]; then

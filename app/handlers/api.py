@@ -18,7 +18,8 @@ CHUNK_INTERVAL = 0.5  # seconds
 def echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return the request's JSON; answer 415 to another media type, 413 to a large body, 400 to invalid JSON."""
     if media_type(environ) != "application/json":
-        return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.")
+        detail, accept = "Send Content-Type: application/json.", [("Accept", "application/json")]  # RFC 9110, 15.5.16
+        return error(environ, start_response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail, accept)
     try:
         return json(start_response, json_body(environ))
     except RequestEntityTooLarge:

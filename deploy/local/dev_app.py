@@ -21,7 +21,7 @@ def load() -> WSGIApplication:
     environment.auto_reload = True
     middlewares = [each for each in MIDDLEWARES if each is not errors]
     debugged = DebuggedApplication(chain(middlewares, router(ROUTES)), evalex=False)  # evalex: it runs a client's code
-    return serve(debugged, makes_chunks=settings().backend == "uwsgi")
+    return serve(debugged, is_uwsgi=settings().backend == "uwsgi")
 
 
 def failure(error: BaseException) -> WSGIApplication:

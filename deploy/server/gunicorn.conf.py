@@ -38,6 +38,12 @@ control_socket_disable = True
 preload_app = False
 
 
-def post_fork(_server: object, _worker: object) -> None:
-    """Equalise the worker's process with uWSGI's."""
+def post_fork(_server, worker):  # noqa: ANN001, ANN201 (gunicorn has no types)
+    """Equalise the worker's process, and how it reads the request's fields, with uWSGI's."""
+    import gunicorn.util  # noqa: PLC0415
+
     import deploy.server.surroundings  # noqa: F401, PLC0415 (the master needs its own sys.argv)
+    from deploy.server import fields  # noqa: PLC0415
+
+    worker.cfg.set("pre_request", fields.join_repeated)
+    gunicorn.util.write_error = fields.refuse

@@ -2,6 +2,7 @@
 
 gunicorn and uWSGI both deviate from PEP 3333, in different ways. Behind this callable they behave alike:
 
+- The request's header fields are read alike (fields.py).
 - The client's address, scheme and host come from nginx's headers (proxied.py).
 - wsgi.input is a file that ends with the request body. A handler need not read it (request_body.py).
 - A faulty response becomes a 500 and a traceback (response_check.py). So does any exception. Otherwise SystemExit and
@@ -26,6 +27,7 @@ from app.headers import Headers
 from app.log import configure_logging
 from app.middleware import errors
 from app.settings import settings
+from deploy.server.fields import are_valid, malformed
 from deploy.server.progress import IDLE, SENDING, progress
 from deploy.server.proxied import believe_nginx
 from deploy.server.request_body import replace_input
@@ -45,7 +47,7 @@ class Exchange:
     headers: Headers = []  # noqa: RUF012 (never changed: start() assigns another list)
     length: int | None = None  # the value of Content-Length
     has_body = True
-    makes_chunks = False
+    is_uwsgi = False
     is_framed = False
     server_write: Callable[[bytes], object] | None = None  # set when the response has begun
 
@@ -85,7 +87,7 @@ class Exchange:
         by_name = {name.lower(): value for name, value in self.headers}
         if by_name.get("content-type", "").startswith(STREAMED) and "x-accel-buffering" not in by_name:
             self.headers.append(("X-Accel-Buffering", "no"))
-        self.is_framed = self.makes_chunks and self.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+        self.is_framed = self.is_uwsgi and self.environ["SERVER_PROTOCOL"] == "HTTP/1.1"
         if self.is_framed:
             self.headers.append(("Transfer-Encoding", "chunked"))
 
@@ -163,7 +165,7 @@ class Exchange:
             if not self.server_write:
                 self.start("500 Internal Server Error", [("Content-Type", "text/plain")], sys.exc_info())
                 return self.complete([b"Internal Server Error\n"])
-        if self.makes_chunks:
+        if self.is_uwsgi:
             return []  # uWSGI closes the connection, and nginx detects that the end of the body is missing
         raise ConnectionResetError(ECONNRESET, "the response is cut")  # gunicorn closes the connection without a log
 
@@ -186,16 +188,17 @@ class Body(Wrapped):
             here.leave(IDLE)
 
 
-def serve(handler: WSGIApplication, *, makes_chunks: bool = False) -> WSGIApplication:
-    """Return `handler` as the server's callable; `makes_chunks`: make the chunks, because the server does not."""
+def serve(handler: WSGIApplication, *, is_uwsgi: bool = False) -> WSGIApplication:
+    """Return `handler` as the server's callable; `is_uwsgi`: check the fields and make the chunks, as gunicorn does."""
 
     def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         exchange = Exchange(environ, start_response)
-        exchange.makes_chunks = makes_chunks
+        exchange.is_uwsgi = is_uwsgi
         here.enter()
         note = IDLE
         try:
-            body = handler(environ, exchange.start)
+            accepted = handler if not is_uwsgi or are_valid(environ) else malformed
+            body = accepted(environ, exchange.start)
             if isinstance(body, WHOLE) and not exchange.server_write:
                 return exchange.complete(body)
             note = SENDING
@@ -226,4 +229,4 @@ def frame(chunk: bytes) -> bytes:
 
 configure_logging()
 here = progress(settings().threads)
-application = serve(app.wsgi.application, makes_chunks=settings().backend == "uwsgi")
+application = serve(app.wsgi.application, is_uwsgi=settings().backend == "uwsgi")

@@ -6,10 +6,13 @@ later requests again on a new connection. httpx raises an error instead.
 
 import socket
 import ssl
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from hpack import Decoder, Encoder
-from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, SettingsFrame, WindowUpdateFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, HeadersFrame, SettingsFrame, WindowUpdateFrame
+
+Fields = list[tuple[str, str]]
+DROPPED = ("host", "connection", "transfer-encoding")  # fields that HTTP/2 does not have
 
 
 class AskAgainError(Exception):
@@ -36,12 +39,26 @@ class Connection:
 
     def get(self, path: str) -> int:
         """Read a whole response and return its status; raise AskAgainError, or OSError if the request is lost."""
-        self.stream += 2
         names = [(":method", "GET"), (":path", path), (":scheme", "https"), (":authority", self.host)]
-        request = HeadersFrame(self.stream, self.encoder.encode(names), flags=["END_HEADERS", "END_STREAM"])
+        return int(self.request(names)[0][0][1])  # :status comes first
+
+    def request(self, fields: Fields, body: bytes = b"") -> tuple[Fields, bytes]:
+        """Return the fields and the body of the response; raise the errors of `get`.
+
+        Send at most the 65,535 bytes of the body that every server accepts (RFC 9113, 6.9.2).
+        """
+        self.stream += 2
+        last = [] if body else ["END_STREAM"]
+        frames: list[Frame] = [HeadersFrame(self.stream, self.encoder.encode(fields), flags=["END_HEADERS", *last])]
+        for start in range(0, min(len(body), 65_535), 16_384):
+            piece = body[start : min(start + 16_384, 65_535)]
+            frames.append(
+                DataFrame(self.stream, piece, flags=["END_STREAM"] if start + len(piece) == len(body) else [])
+            )
         with suppress(OSError):  # closed: the reason is in the frames to read
-            self.socket.sendall(request.serialize())
-        status = 0
+            self.socket.sendall(b"".join(frame.serialize() for frame in frames))
+        received: Fields = []
+        content = b""
         while True:
             frame = self.receive()
             if isinstance(frame, GoAwayFrame):
@@ -49,9 +66,11 @@ class Connection:
                 if frame.error_code == 0 and frame.last_stream_id < self.stream:
                     raise AskAgainError
             elif isinstance(frame, HeadersFrame):
-                status = int(next(iter(self.decoder.decode(frame.data)))[1])  # :status comes first
+                received = [(field[0], field[1]) for field in self.decoder.decode(frame.data)]
+            elif isinstance(frame, DataFrame):
+                content += frame.data
             if frame.stream_id == self.stream and "END_STREAM" in frame.flags:
-                return status
+                return received, content
 
     def receive(self) -> Frame:
         """Return the next frame; raise OSError if the connection is closed."""
@@ -61,3 +80,18 @@ class Connection:
         frame, length = Frame.parse_frame_header(memoryview(head))
         frame.parse_body(memoryview(self.file.read(length)))
         return frame
+
+
+def ask(port: int, context: ssl.SSLContext, sent: bytes) -> bytes:
+    """Send a request that is written in HTTP/1.1, and return the response written in HTTP/1.1."""
+    head, _, body = sent.partition(b"\r\n\r\n")
+    line, *lines = head.decode("latin-1").split("\r\n")
+    method, path, _ = line.split(" ")
+    fields = [(name.lower(), value) for name, _, value in (field.partition(": ") for field in lines)]
+    pseudo = [(":method", method), (":path", path), (":scheme", "https"), (":authority", dict(fields)["host"])]
+    context.set_alpn_protocols(["h2"])
+    with closing(Connection(port, "localhost", context)) as connection:
+        received, content = connection.request([*pseudo, *(each for each in fields if each[0] not in DROPPED)], body)
+    status, *rest = received
+    answer = [f"HTTP/1.1 {status[1]} -", *(f"{name}: {value}" for name, value in rest), "", ""]
+    return "\r\n".join(answer).encode("latin-1") + content

@@ -25,11 +25,17 @@ PAGE = {
     "frame-ancestors 'none'",
 }
 BARE = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+# Of a part of a file, which can become a 416 page.
+PART = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'sha256-Ob1lfdkWPAui5E/JjR0ymIw7ZI9rUmUX8qj83VFimi8='; "
+    "frame-ancestors 'none'"
+}
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 ASK_AGAIN = {"Cache-Control": "no-cache"}
 BY_ENCODING = {"Vary": "Accept-Encoding"}
 NOT_KEPT = {"Cache-Control": None, "Retry-After": None, "Allow": None}
-OURS = {"Cache-Control": "no-store", "Vary": "Accept", "Retry-After": None, "ETag": None, "Last-Modified": None}
+OF_ERROR = {"Cache-Control": "no-store", "Vary": "Accept"}
+OURS = OF_ERROR | {"Retry-After": None, "ETag": None, "Last-Modified": None}
 FILE = OURS | {"Vary": "Accept-Encoding, Accept"}
 HTML, GZIP = {"Accept": "text/html"}, {"Accept-Encoding": "gzip"}
 PROBLEM, TEXT = "application/problem+json", "text/html; charset=utf-8"
@@ -61,7 +67,7 @@ CONTRACTS = {
         "GET", "{style}", {"If-None-Match": "{tag}"}, 304,
         FOREVER | BY_ENCODING | {"Content-Type": None, "Content-Encoding": None},
     ),
-    "a part of a style": ("GET", "{style}", {"Range": "bytes=0-3"}, 206, BARE | NOT_KEPT | {"Content-Length": "4"}),
+    "a part of a style": ("GET", "{style}", {"Range": "bytes=0-3"}, 206, PART | NOT_KEPT | {"Content-Length": "4"}),
     "robots.txt": ("GET", "/robots.txt", {}, 200, BARE | ASK_AGAIN | {"Content-Type": "text/plain; charset=utf-8"}),
     "favicon.ico": ("GET", "/favicon.ico", {}, 200, BARE | ASK_AGAIN | {"Content-Type": "image/x-icon"}),
     "the manifest": (
@@ -80,9 +86,9 @@ CONTRACTS = {
     "nginx's 404, as a page": ("GET", "/static/.nope", HTML, 404, FILE | {"Content-Type": TEXT}),
     "HEAD of nginx's 404": ("HEAD", "/static/.nope", HTML, 404, FILE),
     "nginx's 405 for a file": ("POST", "{style}", {}, 405, OURS | {"Allow": "GET, HEAD"}),
-    "nginx's 405 for the app": ("BREW", "/", {}, 405, OURS | {"Allow": "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"}),
-    "nginx's 412": ("GET", "{style}", {"If-Match": '"x"'}, 412, {"Cache-Control": "no-store", "Vary": "Accept"}),
-    "nginx's 416": ("GET", "{style}", {"Range": "bytes=999999-"}, 416, BARE | NOT_KEPT),
+    "nginx's 501": ("BREW", "/", {}, 501, OURS | {"Allow": None}),
+    "nginx's 412": ("GET", "{style}", {"If-Match": '"x"'}, 412, OF_ERROR),
+    "nginx's 416": ("GET", "{style}", {"Range": "bytes=999999-"}, 416, PART | OF_ERROR),
     "nginx's 400": ("GET", "/../x", {}, 400, OURS),
 }  # fmt: skip
 

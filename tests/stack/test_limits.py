@@ -35,6 +35,7 @@ def chunks(body):
 HOSTS = [
     b"", b"a b", b"a/b", b"a@b", b"a?b", b"a\\b", b"a:b", b"a:80:80", b"a,b", b"[::1", b"..", b"a..b", b".", b"<a>",
     b'a"b', b"a'b", b"a%20b", b"a;b", b"\xff", b"a\tb", b"a{b}", b"$host",
+    b"a:0", b"a:65536", b"a:99999999", b".a",
 ]  # fmt: skip
 TARGETS = [
     # Dot segments, plain and encoded.
@@ -96,7 +97,7 @@ REFUSED = {
 }
 # Well-formed requests that nginx refuses.
 REFUSED_OTHERWISE = {
-    **{f"method {method}": (405, request(TARGET, method.encode())) for method in ["TRACE", "BREW", "PROPFIND", "LINK"]},
+    **{f"method {method}": (501, request(TARGET, method.encode())) for method in ["TRACE", "BREW", "PROPFIND", "LINK"]},
     "a coding of the body that nginx does not know": (501, post(b"Transfer-Encoding: gzip, chunked", body=CHUNKED)),
     "a coding that is almost one": (501, post(b"Transfer-Encoding: xchunked", body=CHUNKED)),
     "a coding that is none": (501, post(b"Transfer-Encoding: identity", b"Content-Length: 2")),
@@ -127,11 +128,28 @@ def test_malformed_request_is_refused_before_the_app(name, probe):
     assert len(answer.headers.get_all("X-Request-ID")) == 1
 
 
+@pytest.mark.parametrize("size", [0, 30_000, 1_000_000])
+@pytest.mark.parametrize("byte", b"\x01\x08\x0b\x0c\x0e\x1f\x7f", ids=hex)
+def test_control_character_in_a_field_is_refused_with_nginxs_page(byte, size, probe):
+    with unheard(probe):
+        answer = Answer.parse(ask(probe, request(TARGET, b"POST", (b"X-A: a%cb" % byte,), b"x" * size)), "POST")
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    assert answer.headers["X-Request-ID"] in answer.body.decode()
+
+
+def test_1000_fields_are_accepted_and_more_are_refused_with_nginxs_page(probe):
+    for count, status in ((990, 200), (1200, 431)):
+        fields = tuple(b"X-%d:" % number for number in range(count))
+        answer = Answer.parse(ask(probe, request(TARGET, headers=fields)), "GET")
+        assert (count, answer.status) == (count, status)
+        assert answer.headers["X-Request-ID"] in answer.body.decode()
+
+
 @pytest.mark.backend("gunicorn")
 def test_tunnel_and_lower_case_method_are_refused(probe):
     with unheard(probe):
         for method in (b"CONNECT", b"get", b"PRI"):
-            assert Answer.parse(ask(probe, request(b"/environ/", method)), "GET").status in (400, 405)
+            assert Answer.parse(ask(probe, request(b"/environ/", method)), "GET").status in (400, 501)
 
 
 @pytest.mark.backend("gunicorn")
@@ -301,6 +319,12 @@ def test_other_host_gets_421(host, path, named):
 
 
 @pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize("host", [".example.com", ".example.org", "example.org:65536", "example.org:0"])
+def test_malformed_host_gets_400(host, named):
+    assert httpx.get(named.url, headers={"Host": host}).status_code == 400
+
+
+@pytest.mark.backend("gunicorn")
 def test_missing_host_gets_421_and_health_check_is_answered(named):
     assert ask(named, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 421 ")
     assert ask(named, b"GET http://evil.example/ HTTP/1.0\r\nHost: example.org\r\n\r\n").startswith(b"HTTP/1.1 421 ")
@@ -315,6 +339,7 @@ BAD = [
     ("ALLOWED_HOSTS", "http://example.org"), ("ALLOWED_HOSTS", "example.org:80"), ("ALLOWED_HOSTS", "a..b"),
     ("ALLOWED_HOSTS", "$host"), ("TRUSTED_PROXIES", "nginx"), ("TRUSTED_PROXIES", "10.0.0.256"),
     ("TRUSTED_PROXIES", "10.0.0.0/33"), ("TRUSTED_PROXIES", "::1/129"), ("TRUSTED_PROXIES", "10.0.0.1;"),
+    ("IDENTITY_HEADERS", "x-forwarded-user"), ("IDENTITY_HEADERS", "x-forwarded-for"), ("IDENTITY_HEADERS", "a;b"),
 ]  # fmt: skip
 
 

@@ -128,7 +128,8 @@ def test_each_backend_has_a_target_with_its_name():
 def test_style_of_the_error_page_is_allowed_by_its_policy():
     style = re.search(r"<style>(.*?)</style>", (ROOT / "nginx/errors/error.html").read_text(), re.DOTALL)[1]
     digest = b64encode(sha256(style.encode()).digest()).decode()
-    assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / "common.conf").read_text()
+    for name in ("common.conf", "headers.conf"):
+        assert f"style-src 'sha256-{digest}'" in (ROOT / "nginx" / name).read_text()
 
 
 def test_every_setting_is_in_the_example_with_its_default():

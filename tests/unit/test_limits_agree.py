@@ -62,8 +62,8 @@ def test_largest_body_is_one_setting_with_one_default():
 
 
 def test_methods_are_documented():
-    [named] = re.findall(r"map \"\" \$site_methods \{\s*default \"(.+?)\";", nginx)
-    assert named == documented["methods"]
+    [named] = re.findall(r"map \$request_method \$is_known_method \{(.+?)\}", nginx, re.DOTALL)
+    assert ", ".join(re.findall(r"(\w+) 1;", named)) == documented["methods"]
 
 
 def test_gunicorn_accepts_what_nginx_accepts_over_http_2():

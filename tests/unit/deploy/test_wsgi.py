@@ -17,7 +17,7 @@ LENGTH = 300_000
 class Server:
     """A server that records what it gets; it has `body` to be read, and loses the response if that is not done."""
 
-    def __init__(self, handler, body=b"", *, makes_chunks=False, **environ):
+    def __init__(self, handler, body=b"", *, is_uwsgi=False, **environ):
         self.input = io.BytesIO(body)
         self.status, self.headers, self.sent, self.unread = "", {}, [], None
         self.environ = {
@@ -30,7 +30,7 @@ class Server:
             "wsgi.file_wrapper": FileWrapper,
             **environ,
         }
-        self.result = serve(handler, makes_chunks=makes_chunks)(self.environ, self.start_response)
+        self.result = serve(handler, is_uwsgi=is_uwsgi)(self.environ, self.start_response)
         try:
             for chunk in self.result:
                 self.write(chunk)
@@ -103,12 +103,12 @@ def empty_generator(environ, start_response):
 # --- The request body -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("makes_chunks", [False, True])
+@pytest.mark.parametrize("is_uwsgi", [False, True])
 @pytest.mark.parametrize(
     "handler", [whole, generator, writes, changes_its_mind, raises, raises_before_its_first_chunk, empty_generator]
 )
-def test_unread_body_is_read_before_the_response_begins(handler, makes_chunks):
-    server = Server(handler, b"x" * LENGTH, makes_chunks=makes_chunks)
+def test_unread_body_is_read_before_the_response_begins(handler, is_uwsgi):
+    server = Server(handler, b"x" * LENGTH, is_uwsgi=is_uwsgi)
     assert server.status
     assert server.unread == 0
 
@@ -220,11 +220,11 @@ EXCEPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("makes_chunks", [False, True])
+@pytest.mark.parametrize("is_uwsgi", [False, True])
 @pytest.mark.parametrize("exception", EXCEPTIONS, ids=repr)
 @pytest.mark.parametrize("where", ["handler", "first chunk"])
-def test_any_exception_is_500_with_one_traceback(exception, where, makes_chunks, caplog):
-    server = Server(raising(exception, where), makes_chunks=makes_chunks)
+def test_any_exception_is_500_with_one_traceback(exception, where, is_uwsgi, caplog):
+    server = Server(raising(exception, where), is_uwsgi=is_uwsgi)
     assert server.status == "500 Internal Server Error"
     assert b"the-id" in server.body
     assert b"secret" not in server.body
@@ -239,7 +239,7 @@ def test_exception_after_the_first_chunk_cuts_the_response(exception, caplog):
         Server(raising(exception, "second chunk"))
     assert [record.exc_info[1] for record in caplog.records] == [exception]
     caplog.clear()
-    server = Server(raising(exception, "second chunk"), makes_chunks=True)
+    server = Server(raising(exception, "second chunk"), is_uwsgi=True)
     assert server.body == b"6\r\na body\r\n"  # without a last chunk
     assert len(caplog.records) == 1
 
@@ -285,7 +285,7 @@ def test_failed_response_to_head_has_no_body():
 
 @pytest.mark.parametrize("handler", [whole, generator, writes])
 def test_response_to_head_has_no_body(handler):
-    server = Server(handler, REQUEST_METHOD="HEAD", makes_chunks=True)
+    server = Server(handler, REQUEST_METHOD="HEAD", is_uwsgi=True)
     assert (server.status, server.body) == ("200 OK", b"")
 
 
@@ -358,9 +358,9 @@ def returning(body):
         (lambda environ, start_response: iter([]), "start_response was not called"),
     ],
 )
-@pytest.mark.parametrize("makes_chunks", [False, True])
-def test_response_that_cannot_be_sent_is_500_with_the_reason(handler, reason, makes_chunks, caplog):
-    server = Server(handler, makes_chunks=makes_chunks)
+@pytest.mark.parametrize("is_uwsgi", [False, True])
+def test_response_that_cannot_be_sent_is_500_with_the_reason(handler, reason, is_uwsgi, caplog):
+    server = Server(handler, is_uwsgi=is_uwsgi)
     assert server.status == "500 Internal Server Error"
     assert "Set-Cookie" not in server.headers
     [record] = caplog.records
@@ -405,9 +405,9 @@ def test_hop_by_hop_headers_are_the_servers():
 # --- How a body is sent -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("makes_chunks", [False, True])
-def test_whole_body_is_sent_with_its_length(makes_chunks):
-    server = Server(whole, makes_chunks=makes_chunks)
+@pytest.mark.parametrize("is_uwsgi", [False, True])
+def test_whole_body_is_sent_with_its_length(is_uwsgi):
+    server = Server(whole, is_uwsgi=is_uwsgi)
     assert server.headers["Content-Length"] == "6"
     assert server.body == b"a body"
 
@@ -415,14 +415,14 @@ def test_whole_body_is_sent_with_its_length(makes_chunks):
 @pytest.mark.parametrize("handler", [generator, writes])
 def test_body_of_unknown_length_is_chunked_for_uwsgi_only(handler):
     assert "Transfer-Encoding" not in Server(handler).headers
-    server = Server(handler, makes_chunks=True)
+    server = Server(handler, is_uwsgi=True)
     assert server.headers["Transfer-Encoding"] == "chunked"
     assert server.body == b"2\r\na \r\n4\r\nbody\r\n0\r\n\r\n"
 
 
 @pytest.mark.parametrize("environ", [{"REQUEST_METHOD": "HEAD"}, {"SERVER_PROTOCOL": "HTTP/1.0"}])
 def test_other_bodies_are_not_chunked(environ):
-    assert "Transfer-Encoding" not in Server(generator, makes_chunks=True, **environ).headers
+    assert "Transfer-Encoding" not in Server(generator, is_uwsgi=True, **environ).headers
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
@@ -432,7 +432,7 @@ def test_status_without_a_body_has_none(status, body):
         start_response(status, [])
         return body
 
-    server = Server(handler, makes_chunks=True)
+    server = Server(handler, is_uwsgi=True)
     assert (server.status, server.body) == (status, b"")
     assert {"Content-Length", "Transfer-Encoding"}.isdisjoint(server.headers)
 
