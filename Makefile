@@ -160,7 +160,7 @@ lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	.venv/bin/node tests/linters/node_modules/.bin/stylelint --config tests/linters/stylelint.json 'app/static/*.css'
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
 	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
-	for settings in NGINX_TLS=off NGINX_UPSTREAM=replicas \
+	for settings in NGINX_TLS=off NGINX_UPSTREAM=replicas "TRUSTED_PROXIES=10.0.0.0/8 IDENTITY_HEADERS=Remote-User" \
 	  "CLIENT_REQUESTS=9 ALLOWED_HOSTS=example.org TRUSTED_PROXIES=10.0.0.0/8 PROXY_PROTOCOL=on NGINX_TLS=on"; do \
 	  env $$settings nginx/control.sh configure .local/lint; \
 	  .venv/bin/gixy .local/lint/conf/nginx.conf; \

@@ -66,7 +66,7 @@ class Connection:
                 if frame.error_code == 0 and frame.last_stream_id < self.stream:
                     raise AskAgainError
             elif isinstance(frame, HeadersFrame):
-                received = [(field[0], field[1]) for field in self.decoder.decode(frame.data)]
+                received = [(str(field[0]), str(field[1])) for field in self.decoder.decode(frame.data)]
             elif isinstance(frame, DataFrame):
                 content += frame.data
             if frame.stream_id == self.stream and "END_STREAM" in frame.flags:

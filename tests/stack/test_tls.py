@@ -140,7 +140,11 @@ def test_every_variant_of_the_configuration_is_valid(site):
     variants = product(
         ("NGINX_TLS=on", "NGINX_TLS=off"),
         ("NGINX_UPSTREAM=socket", "NGINX_UPSTREAM=replicas"),
-        ("TRUSTED_PROXIES=10.0.0.0/8,::1", "TRUSTED_PROXIES=10.0.0.1 PROXY_PROTOCOL=on", ""),
+        (
+            "TRUSTED_PROXIES=10.0.0.0/8,::1 IDENTITY_HEADERS=X-Forwarded-User,remote-user",
+            "TRUSTED_PROXIES=10.0.0.1 PROXY_PROTOCOL=on",
+            "",
+        ),
         ("ALLOWED_HOSTS=example.org,*.example.com CLIENT_REQUESTS=9", ""),
     )
     script = "".join(

@@ -211,6 +211,7 @@ REFUSED = {
     "ALLOWED_HOSTS": "https://example.org",
     "CLIENT_REQUESTS": "many",
     "TRUSTED_PROXIES": "me",
+    "IDENTITY_HEADERS": "host",
     "PROXY_PROTOCOL": "yes",
 }
 # Compose checks these (tests/stack), or the load test or a swarm does.
