@@ -1,4 +1,4 @@
-# One target per image: gunicorn, uwsgi, nginx, loadtest. docker-compose.yml selects the target.
+# One target per image: a server, nginx, loadtest. docker-compose.yml selects the target.
 ARG PYTHON_IMAGE=python:3.14-slim-trixie
 ARG NGINX_IMAGE=nginx:1.30
 
@@ -10,16 +10,20 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
 RUN python -m venv --without-pip /venv
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
+# begin gunicorn
 FROM build AS build-gunicorn
 RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/gunicorn.txt,target=/requirements.txt \
     pip --python /venv install --require-hashes --requirement /requirements.txt
 
+# end gunicorn
+# begin uwsgi
 FROM build AS build-uwsgi
 # Otherwise uWSGI links libxml2 and OpenSSL if the build image has them, and the final image may lack them.
 ENV UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false"
 RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/uwsgi.txt,target=/requirements.txt \
     pip --python /venv install --require-hashes --requirement /requirements.txt
 
+# end uwsgi
 FROM build AS build-loadtest
 RUN --mount=type=cache,target=/root/.cache/pip --mount=source=requirements/loadtest.txt,target=/requirements.txt \
     pip --python /venv install --require-hashes --requirement /requirements.txt
@@ -56,16 +60,20 @@ RUN [ "$TAG" = dev ] || { echo "release $TAG has no image any more: run make dep
 USER 10001:10001
 CMD ["python", "-m", "deploy.server.launch"]
 
+# begin gunicorn
 FROM app AS gunicorn
 COPY --from=build-gunicorn /venv /venv
 ARG RELEASE=dev
 ENV BACKEND=gunicorn RELEASE=${RELEASE}
 
+# end gunicorn
+# begin uwsgi
 FROM app AS uwsgi
 COPY --from=build-uwsgi /venv /venv
 ARG RELEASE=dev
 ENV BACKEND=uwsgi RELEASE=${RELEASE}
 
+# end uwsgi
 # nginx with its configuration and without the app's files, so that a deploy of the app does not change this image.
 FROM ${NGINX_IMAGE} AS nginx
 # A tmpfs without an owner (deploy/swarm/stack.yml) takes the mode of this folder.

@@ -15,12 +15,12 @@ help: ## Other: List the commands
 
 local: .venv/local ## Run: Run the site without Docker (BACKEND=uwsgi, HTTP_PORT=9000)
 	@deploy/install.sh nginx
-	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi
+	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi # only with uwsgi
 	@exec .venv/bin/python -m deploy.local
 
 dev: .venv/local ## Run: Run the site without Docker for development: edits are served at once, errors show a traceback
 	@deploy/install.sh nginx
-	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi
+	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi # only with uwsgi
 	@exec .venv/bin/python -m deploy.local.dev
 
 deploy: ## Deploy: Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name)
@@ -63,7 +63,8 @@ PROGRAMS = nginx chromium lego pebble slowhttptest wrk
 # A program that cannot be installed is reported here, and again at the end with the tests that were skipped.
 test-programs: .venv/test
 	@deploy/install.sh $(PROGRAMS) || for need in $(PROGRAMS); do deploy/install.sh $$need || true; done
-	@$(MAKE) --no-print-directory --keep-going .venv/uwsgi .venv/node || true
+	@$(MAKE) --no-print-directory --keep-going .venv/node || true
+	@$(MAKE) --no-print-directory .venv/uwsgi || true # only with uwsgi
 
 test-unit: .venv/test ## Test: Run only the quick tests in process
 	@.venv/bin/pytest --numprocesses 2 --dist loadgroup -m "not slow and not nightly" tests/unit $(wildcard tests/app/unit tests/swarm/unit)
@@ -138,7 +139,8 @@ bench-process: .venv/bench # Measure a request in process, compared with framewo
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes
 
-bench-through: .venv/bench .venv/uwsgi # Measure applications through nginx and both servers
+bench-through: .venv/uwsgi # only with uwsgi
+bench-through: .venv/bench # Measure applications through nginx and both servers
 	@deploy/install.sh nginx wrk
 	@.venv/bin/python -m bench.through
 
@@ -151,6 +153,9 @@ mutants: .venv/mutation # Mutation-test app/ and list the mutants that no test c
 	@rm -rf mutants
 	@.venv/bin/mutmut run && .venv/bin/mutmut results
 
+TARGETS = nginx loadtest
+TARGETS += gunicorn # only with gunicorn
+TARGETS += uwsgi # only with uwsgi
 lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	.venv/bin/ruff format --quiet --check --diff .
 	.venv/bin/ruff check --quiet .
@@ -169,7 +174,7 @@ lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	@if docker buildx version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then \
 	  docker compose -f docker-compose.yml -f deploy/tls/tls.yml config >.local/lint/tls.yml; \
 	  .venv/bin/compose-lint check --fail-on low .local/lint/tls.yml; \
-	  for target in gunicorn uwsgi nginx loadtest; do docker build --quiet --check --target $$target .; done; \
+	  for target in $(TARGETS); do docker build --quiet --check --target $$target .; done; \
 	else \
 	  echo "skipped: docker build --check needs a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \
 	fi

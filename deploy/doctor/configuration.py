@@ -1,9 +1,12 @@
 """Reads the limits in the stack's configuration: nginx, gunicorn, uWSGI, Compose, the kernel. The tests use it too."""
 
 import re
-import runpy
+import runpy  # only with gunicorn
 from collections.abc import Iterator
-from configparser import ConfigParser, SectionProxy
+from configparser import (
+    ConfigParser,
+    SectionProxy,  # only with uwsgi
+)
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from deploy.server.sizing import MEMORY_PER_WORKER, worker_count
 SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}
 BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 ADDED = 4096  # bytes that nginx and the server add to the header of a request
-UNLIMITED_AT_0 = {"timeout", "limit_request_line", "limit_request_field_size"}  # in gunicorn
+UNLIMITED_AT_0 = {"timeout", "limit_request_line", "limit_request_field_size"}  # only with gunicorn
 
 
 def limits(services: dict[str, Any], machine_cpus: int, machine_memory: int) -> dict[str, float]:
@@ -42,16 +45,20 @@ def nginx(root: Path = Path()) -> Iterator[tuple[str, float]]:
         yield "largest request header, with additions", int(count) * size(buffer) + ADDED
 
 
+# begin gunicorn
 def gunicorn(root: Path = Path()) -> dict[str, Any]:
     """Return gunicorn's settings."""
     return runpy.run_path(str(root / "deploy" / "server" / "gunicorn.conf.py"))
 
 
+# end gunicorn
+# begin uwsgi
 def uwsgi(root: Path = Path()) -> SectionProxy:
     """Return uWSGI's settings."""
     return ini(root / "deploy" / "server" / "uwsgi.ini")["uwsgi"]
 
 
+# end uwsgi
 def ini(path: Path) -> ConfigParser:
     """Return the sections of a file of uWSGI's or supervisord's. An option may be repeated."""
     parser = ConfigParser(strict=False, interpolation=None)
@@ -61,14 +68,18 @@ def ini(path: Path) -> ConfigParser:
 
 def servers() -> Iterator[tuple[str, float]]:
     """Yield the numbers in gunicorn's and uWSGI's configuration."""
+    # begin gunicorn
     for name, value in gunicorn().items():
         if type(value) is int:
             # nginx counts the line's end, gunicorn does not.
             counted = value + 2 if name == "limit_request_line" else value
             yield f"gunicorn {name}", inf if name in UNLIMITED_AT_0 and not value else counted
+    # end gunicorn
+    # begin uwsgi
     for name, value in uwsgi().items():
         if value.isdecimal():
             yield f"uwsgi {name}", int(value)
+    # end uwsgi
 
 
 def app_container(app: dict[str, Any], machine_cpus: int, machine_memory: int) -> Iterator[tuple[str, float]]:

@@ -9,8 +9,8 @@ from deploy.docker import DeployError
 # The consequence of a contradiction, and the pairs that cause it.
 PAIRS = {
     "a request is aborted although it is within its limits": [
-        ("nginx proxy_read_timeout", "<=", "gunicorn graceful_timeout"),
-        ("nginx proxy_read_timeout", "<=", "uwsgi worker-reload-mercy"),
+        ("nginx proxy_read_timeout", "<=", "gunicorn graceful_timeout"),  # only with gunicorn
+        ("nginx proxy_read_timeout", "<=", "uwsgi worker-reload-mercy"),  # only with uwsgi
         ("nginx proxy_read_timeout", "<", "nginx worker_shutdown_timeout"),
         ("nginx proxy_send_timeout", "<=", "nginx proxy_read_timeout"),
         ("nginx client_header_timeout", "<", "nginx worker_shutdown_timeout"),
@@ -18,12 +18,12 @@ PAIRS = {
         ("nginx send_timeout", "<", "nginx worker_shutdown_timeout"),
     ],
     "Docker kills a server that is still stopping": [
-        ("gunicorn graceful_timeout", "<", "app stop_grace_period"),
-        ("uwsgi worker-reload-mercy", "<", "app stop_grace_period"),
+        ("gunicorn graceful_timeout", "<", "app stop_grace_period"),  # only with gunicorn
+        ("uwsgi worker-reload-mercy", "<", "app stop_grace_period"),  # only with uwsgi
         ("nginx worker_shutdown_timeout", "<", "nginx stop_grace_period"),
     ],
     "a busy server is restarted as if it hung": [
-        ("nginx proxy_read_timeout", "<=", "gunicorn timeout"),
+        ("nginx proxy_read_timeout", "<=", "gunicorn timeout"),  # only with gunicorn
         ("nginx proxy_read_timeout", "<=", "health check's limit"),
         ("health check's limit", "<", "app healthcheck timeout"),
     ],
@@ -32,22 +32,24 @@ PAIRS = {
     ],
     "the app refuses a request that nginx accepts": [
         ("nginx client_max_body_size", "<=", "app MAX_BODY_BYTES"),
-        ("nginx large_client_header_buffers", "<=", "gunicorn limit_request_line"),
-        ("nginx large_client_header_buffers", "<=", "gunicorn limit_request_field_size"),
-        ("largest request header, with additions", "<=", "uwsgi buffer-size"),
-        ("gunicorn limit_request_fields", "<", "uwsgi max-vars"),
+        ("nginx large_client_header_buffers", "<=", "gunicorn limit_request_line"),  # only with gunicorn
+        ("nginx large_client_header_buffers", "<=", "gunicorn limit_request_field_size"),  # only with gunicorn
+        ("largest request header, with additions", "<=", "uwsgi buffer-size"),  # only with uwsgi
+        ("gunicorn limit_request_fields", "<", "uwsgi max-vars"),  # only with gunicorn, uwsgi
     ],
     "nginx refuses a request that the app accepts": [("app MAX_BODY_BYTES", "<=", "nginx client_max_body_size")],
     "nginx answers 503 to a response header that the app may send": [
         ("largest request header, with additions", "<=", "nginx proxy_buffer_size"),
     ],
+    # begin uwsgi
     "uWSGI cuts a response while nginx waits for a slow client": [("nginx send_timeout", "<", "uwsgi socket-timeout")],
+    # end uwsgi
     "nginx runs out of file descriptors": [
         ("twice nginx worker_connections", "<=", "nginx worker_rlimit_nofile"),
     ],
     "the kernel shortens the listen queue": [
-        ("gunicorn backlog", "<=", "kernel somaxconn"),
-        ("uwsgi listen", "<=", "kernel somaxconn"),
+        ("gunicorn backlog", "<=", "kernel somaxconn"),  # only with gunicorn
+        ("uwsgi listen", "<=", "kernel somaxconn"),  # only with uwsgi
     ],
     "the kernel kills workers for lack of memory": [("app workers' memory", "<=", "app mem_limit")],
     "a thread cannot start, and its request fails": [("app processes and threads", "<=", "app pids_limit")],

@@ -24,12 +24,29 @@ PARTS = {
     "compare": ("loadtest/compare", "tests/stack/test_compare.py", "tests/unit/loadtest/compare"),
     "demo": (*("app/handlers/api.py", "app/static/app.js", "app/templates/about.html", "app/templates/hello.html"),),
     "drills": ("docs/drills.md", *DRILLS),
+    "gunicorn": (
+        *("deploy/server/gunicorn.conf.py", "requirements/gunicorn.txt", "bench/reference/gunicorn.conf.py"),
+        *("requirements/thirdparty.txt", "tests/thirdparty", "docs/backends.md"),
+    ),
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),
     "template": (
         *("deploy/fork/new.py", "tests/fork", "tests/unit/fork/test_new.py", "tests/unit/fork/test_update.py"),
         "tests/unit/test_fork.py",
     ),
     "swarm": ("deploy/swarm", "docs/several-machines.md", "tests/swarm"),
+    "uwsgi": ("deploy/server/uwsgi.ini", "requirements/uwsgi.txt", "bench/reference/uwsgi.ini", "docs/backends.md"),
+}
+SERVERS = {"gunicorn", "uwsgi"}  # one of them must stay
+# Without a part, other lines change: in each file, these expressions and their replacements.
+CHANGES = {
+    "gunicorn": (
+        (r"gunicorn or uwsgi\. .*", "uwsgi."),
+        (r"(BACKEND:-|#BACKEND=|BACKEND )gunicorn", r"\1uwsgi"),
+        (r"BACKEND=uwsgi, (?=[A-Z])", ""),
+        (r'(\b(?:backend|require|LocalStack|ComposeStack|Site|__init__)\((?:"\w+", )?)"gunicorn"', r'\1"uwsgi"'),
+        (r"app:dev-gunicorn", "app:dev-uwsgi"),
+    ),
+    "uwsgi": ((r"gunicorn or uwsgi\. .*", "gunicorn."), (r"BACKEND=uwsgi, (?=[A-Z])", "")),
 }
 MARK = r"^.*(?:#|//|/\*|<!--)-? {}\b[\w, -]*(?:\*/|-->|#\}})?(?: \|)?$\n"  # a line that ends with such a comment
 
@@ -44,7 +61,10 @@ def remove(part: str, root: Path) -> None:
             path.unlink(missing_ok=True)
     for path in tracked(root):
         text = read(path)
-        if (kept := without(part, text)) != text:
+        kept = without(part, text)
+        for old, new in CHANGES.get(part, ()):
+            kept = re.sub(old, new, kept)
+        if kept != text:
             path.write_text(kept)
 
 
@@ -96,6 +116,9 @@ def main() -> None:
     if wrong or not names:
         found = f"PART is {wrong[0]!r}" if wrong else "PART is empty"
         sys.exit(f"fork: {found}: it must be one of {', '.join(present)}; nothing was changed")
+    servers = SERVERS & {*present}
+    if servers and servers <= {*names}:
+        sys.exit("fork: PART names every server: one must stay; nothing was changed")
     refuse_changes(ROOT)
     for part in names:
         remove(part, ROOT)

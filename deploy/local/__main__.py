@@ -29,7 +29,7 @@ def main(launcher: str = PRODUCTION) -> None:
     os.environ.update({key: value or "" for key, value in dotenv_values(".env").items() if key not in os.environ})
     os.environ["PATH"] = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
     try:
-        backend = choice(os.environ, "BACKEND", "gunicorn", BACKENDS)
+        backend = choice(os.environ, "BACKEND", BACKENDS[0], BACKENDS)
         require(backend, f"`make local BACKEND={backend}` installs it")
         require("nginx", "install Debian's package nginx-light")
         require("setpriv", "it is part of util-linux, which only Linux has")

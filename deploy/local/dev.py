@@ -66,8 +66,10 @@ class Server:
         for path in self.files:
             Path(importlib.util.cache_from_source(str(path))).unlink(missing_ok=True)
         line = command(environ, APPLICATION)
+        # begin uwsgi
         if line[0] == "uwsgi":
             line.append("--honour-stdin")  # for breakpoint()
+        # end uwsgi
         self.process = subprocess.Popen([*DIES, *line], env=environ)
 
     def is_current(self) -> bool:

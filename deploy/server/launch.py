@@ -31,7 +31,10 @@ HERE = Path(__file__).parent
 SECRETS = Path("/run/secrets/app.env")  # deploy/swarm/stack.yml
 REPORT_SECONDS = 5  # of importing, until the launcher says that it does
 OPEN_FILES = 4096  # in each process; the application may raise the limit
-BACKENDS = ("gunicorn", "uwsgi")
+BACKENDS = (  # the first is the default
+    "gunicorn",  # only with gunicorn
+    "uwsgi",  # only with uwsgi
+)
 APPLICATION = "deploy.server.wsgi:application"
 
 
@@ -58,8 +61,10 @@ def become(arguments: list[str]) -> None:
     _, hard = getrlimit(RLIMIT_NOFILE)
     setrlimit(RLIMIT_NOFILE, (OPEN_FILES if hard == RLIM_INFINITY else min(OPEN_FILES, hard), hard))
     print("launch:", *arguments, file=sys.stderr, flush=True)
+    # begin gunicorn
     if arguments[0] == "gunicorn":  # not by its name: a script's first line is a path, which cannot have any character
         arguments = [sys.executable, "-m", *arguments]
+    # end gunicorn
     if not os.environ.get("LISTEN", "").startswith(UNIX):
         # A new program, because this one has imported the app. It unblocks the signals when it can handle them.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -127,19 +132,25 @@ def secrets(text: str) -> dict[str, str]:
 
 def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
     """Return the server's command line for these settings; raise SettingError for a bad one."""
-    backend = choice(environ, "BACKEND", "gunicorn", BACKENDS)
+    backend = choice(environ, "BACKEND", BACKENDS[0], BACKENDS)
     workers, threads = size(environ)
     listen = own_address(environ)
     if not re.fullmatch(r"unix:.{1,107}|[^:]+:\d+", listen):  # 107: sockaddr_un.sun_path, unix(7)
         raise SettingError(f"LISTEN is {listen!r}: it must be unix:PATH, 107 characters at most, or HOST:PORT")
     check_time_zone(environ.get("TZ", ""))
+    server = [backend, "--threads", f"{threads}"]
+    # begin gunicorn
     if backend == "gunicorn":
-        server = ["gunicorn", "--config", f"{HERE}/gunicorn.conf.py", "--bind", listen, "--workers", f"{workers}"]
+        server += ["--config", f"{HERE}/gunicorn.conf.py", "--bind", listen, "--workers", f"{workers}"]
         # A worker accepts one connection for each thread. Further ones wait in the queue that all workers share.
-        return [*server, "--threads", f"{threads}", "--worker-connections", f"{threads}", application]
-    server = ["uwsgi", "--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX)]
-    server += ["--processes", f"{workers}", "--threads", f"{threads}"]
-    return [*server, "--virtualenv", sys.prefix, "--module", application]
+        server += ["--worker-connections", f"{threads}", application]
+    # end gunicorn
+    # begin uwsgi
+    if backend == "uwsgi":
+        server += ["--ini", f"{HERE}/uwsgi.ini", "--http-socket", listen.removeprefix(UNIX)]
+        server += ["--processes", f"{workers}", "--virtualenv", sys.prefix, "--module", application]
+    # end uwsgi
+    return server
 
 
 def check_time_zone(zone: str) -> None:

@@ -103,7 +103,7 @@ def backend(given: dict[str, str], live: dict[str, Any]) -> str:
     if not (name := os.environ.get("BACKEND")) and live:
         tag = live["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].partition("@")[0].rpartition(":")[2]
         name = Release.from_tag(tag).backend
-    return name or given.get("BACKEND") or "gunicorn"
+    return name or given.get("BACKEND") or BACKENDS[0]
 
 
 def settings_of(live: dict[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.compare.variants import Variant, parse
+from loadtest.compare.variants import BACKENDS, Variant, parse
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def read(environ: Mapping[str, str]) -> Options:
     return Options(
         variants={
             column: parse(column, environ.get(column) or default, allowed)
-            for column, default in {"A": "gunicorn", "B": "uwsgi"}.items()
+            for column, default in {"A": BACKENDS[0], "B": BACKENDS[-1]}.items()
         },
         path=environ.get("ROUTE") or "/",
         seconds=number(environ, "SECONDS", 1 if quick else 3),

@@ -3,7 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-BACKENDS = ("gunicorn", "uwsgi")
+BACKENDS = (
+    "gunicorn",  # only with gunicorn
+    "uwsgi",  # only with uwsgi
+)
 
 
 class VariantError(ValueError):
@@ -15,14 +18,14 @@ class Variant:
     """One of the two stacks that are compared."""
 
     name: str
-    backend: str = "gunicorn"
+    backend: str = BACKENDS[0]
     ref: str = ""  # a commit; empty for the working tree
     settings: dict[str, str] = field(default_factory=dict)
 
 
 def parse(option: str, text: str, allowed: Collection[str]) -> Variant:
     """Return the variant that the text describes; raise VariantError for a part that is not allowed."""
-    backend, ref, settings = "gunicorn", "", dict[str, str]()
+    backend, ref, settings = BACKENDS[0], "", dict[str, str]()
     for part in text.split(","):
         name, equals, value = part.partition("=")
         if part in BACKENDS:

@@ -23,13 +23,13 @@ from tests.drills.load import DOWNLOAD, EXPECTED, KINDS, PAGES, Answer, Kind, Lo
 from tests.drills.site import THREADS, WORKERS, DrillSite, EngineSite
 from tests.stack.site import clone, later, other
 from tests.stack.waiting import until
-from tests.unit.configuration import gunicorn
+from tests.unit.documentation import table
 
 WARM_UP = 4  # seconds of load before a drill, from which comes what is usual
 QUIET = 2  # seconds without a failure after which a site has recovered
 SETTLED = 15  # seconds after the load in which what ends by itself has ended
 ONE = BACKENDS[:1]  # is enough where it is all nginx's doing, and for what does both
-QUEUE = gunicorn["backlog"]  # requests that wait for a thread of the app
+QUEUE = int(table("limits")["requests that wait for a thread of the app"])
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ WORKERS = 4
 THREADS = 4  # of each
 REQUESTS = 200
 OFTEN = {
-    "deploy/server/gunicorn.conf.py": r"(max_requests(?:_jitter)? = )\d+",
-    "deploy/server/uwsgi.ini": r"(max-requests(?:-delta)? = )\d+",
+    "deploy/server/gunicorn.conf.py": r"(max_requests(?:_jitter)? = )\d+",  # only with gunicorn
+    "deploy/server/uwsgi.ini": r"(max-requests(?:-delta)? = )\d+",  # only with uwsgi
 }
 TERMS = (
     f"{WORKERS} workers of {THREADS} threads; {os.cpu_count()} CPUs for everything, the load as well. A worker is "

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.server.launch import BACKENDS
 from tests.stack.compose import docker
 from tests.stack.conftest import require
 from tests.tree import commit, reference_tree
@@ -48,9 +49,9 @@ def compare(folder, **variables):
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """Return the folder and the output of a comparison of gunicorn with the last commit on uWSGI."""
+    """Return the folder and the output of a comparison of one backend with the last commit on the other."""
     folder = tmp_path_factory.mktemp("compared")
-    code, output = compare(folder, B="uwsgi,ref:HEAD", ROUTE="/version")
+    code, output = compare(folder, B=f"{BACKENDS[-1]},ref:HEAD", ROUTE="/version")
     assert code == 0, output
     return folder, output
 
@@ -58,7 +59,7 @@ def compared(tmp_path_factory):
 def test_every_figure_exists_for_both_variants_and_the_bare_callable(compared):
     folder, output = compared
     found = json.loads((folder / "compare.json").read_text())
-    assert found["names"]["B"] == "uwsgi,ref:HEAD"
+    assert found["names"]["B"] == f"{BACKENDS[-1]},ref:HEAD"
     results = {each["name"]: each["values"] for each in found["results"]}
     for name in ("requests per second at saturation", "CPU per request, app", "memory of the app afterwards"):
         assert {len(values) for values in results[name].values()} == {2}, name
@@ -101,13 +102,13 @@ def test_table_is_markdown(compared):
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"A": "guincorn"}, "compare: A is 'guincorn': 'guincorn' must be one of gunicorn, uwsgi, ref:COMMIT"),
+        ({"A": "guincorn"}, f"compare: A is 'guincorn': 'guincorn' must be one of {', '.join(BACKENDS)}, ref:COMMIT"),
         ({"B": "ref:nowhere"}, "compare: B is a release, 'nowhere': git knows no such commit"),
         ({"ROUNDS": "0"}, "compare: ROUNDS is '0': it must be a whole number, 1 or more"),
     ],
 )
 def test_option_that_is_not_allowed_is_refused_in_one_sentence(variables, sentence, tmp_path):
-    code, output = compare(tmp_path, **{"A": "gunicorn"} | variables)
+    code, output = compare(tmp_path, **{"A": BACKENDS[0]} | variables)
     assert code == 1
     assert sentence in output
 

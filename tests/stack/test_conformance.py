@@ -152,12 +152,15 @@ LOSES_413 = differ(
 OTHERS = {"mod_wsgi", "waitress"}  # no backend here: they show that the app is portable
 SERVERS = {
     "wsgiref": Server("{bin}/python -m app {port}", otherwise=NO_CHUNKED | ONE_SLASH),
+    # begin gunicorn
     "gunicorn": Server("{bin}/gunicorn app.wsgi --bind 127.0.0.1:{port}", otherwise=REFUSES_RAW),
     "gunicorn-gthread": Server(
         "{bin}/gunicorn app.wsgi --bind 127.0.0.1:{port} --worker-class gthread --threads 4",
         keeps_alive=True,
         otherwise=REFUSES_RAW,
     ),
+    # end gunicorn
+    # begin uwsgi
     "uwsgi": Server(
         "{bin}/uwsgi --http 127.0.0.1:{port} --module app.wsgi --die-on-term",
         closes_silently="deploy/server/uwsgi.ini adds the header",
@@ -167,6 +170,7 @@ SERVERS = {
         "{bin}/uwsgi --ini deploy/server/uwsgi.ini --http-socket 127.0.0.1:{port} --module app.wsgi --threads 4",
         otherwise=NO_CHUNKED | DOTS,
     ),
+    # end uwsgi
     "mod_wsgi": Server(
         as_nobody() + "{bin}/mod_wsgi-express start-server --application-type module app.wsgi"
         " --host 127.0.0.1 --port {port} --server-root {folder} --locale C.UTF-8"

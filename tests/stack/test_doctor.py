@@ -50,12 +50,16 @@ def test_bad_setting_is_reported(name, site):
 @pytest.mark.parametrize(
     ("path", "more", "text"),
     [
+        # begin gunicorn
         (
             "deploy/server/gunicorn.conf.py",
             "graceful_timeout = 66",
             "gunicorn graceful_timeout is 66, and app stop_grace_period is 65: Docker kills ",
         ),
+        # end gunicorn
+        # begin uwsgi
         ("deploy/server/uwsgi.ini", "listen = 99999999", "uwsgi listen is 99,999,999, and kernel somaxconn is "),
+        # end uwsgi
         (".env", "COMPOSE_FILE=docker-compose.yml:more.yml", "app stop_grace_period is 5"),
         (
             ".env",

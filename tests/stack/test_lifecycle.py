@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from deploy.server.launch import BACKENDS
+from deploy.server.launch import BACKENDS  # only with gunicorn, uwsgi
 from tests.stack.compose import docker
 from tests.stack.waiting import until
 
@@ -113,6 +113,8 @@ def test_site_recovers_after_reboot(stack):
     until(lambda: stack.inspect("nginx")["State"]["Health"]["Status"] == "healthy", "nginx is healthy")
 
 
+# begin gunicorn
+# begin uwsgi
 @pytest.mark.kind("docker")
 @pytest.mark.backend("gunicorn")  # to uWSGI and back
 def test_switching_backend_keeps_nginx_running(stack, http):
@@ -125,6 +127,8 @@ def test_switching_backend_keeps_nginx_running(stack, http):
     assert stack.inspect("nginx")["Id"] == nginx
 
 
+# end uwsgi
+# end gunicorn
 @pytest.mark.kind("docker")
 def test_second_up_recreates_no_container(stack):
     before = [stack.inspect(service)["Id"] for service in ("nginx", "app")]

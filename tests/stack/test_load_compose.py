@@ -10,11 +10,13 @@ from threading import Event, Thread
 import httpx
 import pytest
 
+from deploy.server.launch import BACKENDS
 from tests.stack.compose import ComposeStack, docker
 from tests.stack.conftest import require
 from tests.stack.test_load import OBJECTIVES
 from tests.stack.waiting import free_port, until
 
+BACKEND = BACKENDS[-1]  # not the default
 REPORT = "/srv/loadtest/report"
 # The settings of the terminal that starts the site. The load test's terminal has none of them.
 SETTINGS = {"WEB_THREADS": "3", "MAX_BODY_BYTES": "2000000", "APP_MEMORY": "600m"}
@@ -35,11 +37,11 @@ class Terminal(ComposeStack):
 
 @pytest.fixture(scope="module", params=["plain", pytest.param("tls", marks=pytest.mark.nightly)])
 def site(request):
-    """Return a running site on uWSGI, with settings of its own."""
-    require("docker", "uwsgi")
+    """Return a running site on the second backend, with settings of its own."""
+    require("docker", BACKEND)
     is_tls = request.param == "tls"
     settings = SETTINGS | ({"HTTPS_PORT": str(free_port())} if is_tls else {})
-    stack = ComposeStack("uwsgi", f"-load-{request.param}", EDGE, TLS if is_tls else TLS[:1], **settings)
+    stack = ComposeStack(BACKEND, f"-load-{request.param}", EDGE, TLS if is_tls else TLS[:1], **settings)
     if is_tls:
         subprocess.run([sys.executable, "-m", "deploy.tls.certs", "localhost"], cwd=stack.root, check=True)
     try:
@@ -104,9 +106,9 @@ def test_run_locust_leaves_the_site_alone_and_names_it(with_overlay, site, untou
     assert code == 0, output
     address = "https://nginx:8443" if len(site.files) > 1 else "http://nginx:8080"
     assert f" workers of 3 threads, at {address}, from " in output
-    assert "Measured: backend uwsgi, release dev, " in output
+    assert f"Measured: backend {BACKEND}, release dev, " in output
     report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["measured"]["backend"], report["measured"]["threads"]) == ("uwsgi", 3)
+    assert (report["measured"]["backend"], report["measured"]["threads"]) == (BACKEND, 3)
     assert report["measured"]["instances"] == [site.inspect("app")["Config"]["Hostname"]]
 
 

@@ -85,6 +85,8 @@ def test_invalid_nginx_configuration_is_refused_and_changes_nothing(cluster):
     assert [cluster.service(name)["Version"] for name in ("app", "assets", "nginx")] == before
 
 
+# begin gunicorn
+# begin uwsgi
 def test_release_of_the_other_backend_is_named(cluster):
     cluster.manager("tag", "registry:5000/app:first-gunicorn", "registry:5000/app:old-uwsgi")
     cluster.manager("push", "--quiet", "registry:5000/app:old-uwsgi")
@@ -93,6 +95,8 @@ def test_release_of_the_other_backend_is_named(cluster):
     assert "building" not in output
 
 
+# end uwsgi
+# end gunicorn
 # begin drills
 def test_stopped_drills_leave_nothing():
     require("docker", "gunicorn")

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from deploy.server.launch import BACKENDS
 from tests.thirdparty.conftest import PLAIN, served
 
 IMPORTS = """import os
@@ -20,7 +21,7 @@ site = make_wsgi_chain(DictBackend({"/repository.git": repository}))
 """
 
 
-@pytest.mark.parametrize("server", [PLAIN, "gunicorn", "uwsgi"])
+@pytest.mark.parametrize("server", [PLAIN, *BACKENDS])
 def test_git_clones_and_pushes(server, packages, tmp_path):
     if not shutil.which("git"):
         pytest.skip("git is not installed")

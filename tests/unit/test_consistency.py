@@ -20,10 +20,10 @@ from tests.unit.configuration import (
     control,
     dockerfile,
     example,
-    gunicorn,
+    gunicorn,  # only with gunicorn, uwsgi
     services,
     supervisor,
-    uwsgi,
+    uwsgi,  # only with gunicorn, uwsgi
 )
 from tests.unit.documentation import table
 
@@ -45,12 +45,16 @@ def test_plain_process_has_the_stop_timeout_of_its_container():
         assert services[name]["stop_grace_period"] == f"{supervisor[f'program:{name}']['stopwaitsecs']}s"
 
 
+# begin gunicorn
+# begin uwsgi
 def test_both_servers_replace_a_worker_after_the_same_number_of_requests():
     assert gunicorn["max_requests"] == int(uwsgi["max-requests"])
     # A start takes a second, in which a busy worker handles a thousand requests. So the limits differ by thousands.
     assert gunicorn["max_requests_jitter"] >= 10000 <= int(uwsgi["max-requests-delta"])
 
 
+# end uwsgi
+# end gunicorn
 def test_nginx_connects_to_the_socket_in_the_shared_volume():
     folder = Path(live.own_address({}).removeprefix(live.UNIX)).parent
     assert f"run:{folder}" in services["app"]["volumes"]

@@ -7,7 +7,14 @@ import pytest
 from app.settings import Settings
 from deploy.doctor.configuration import seconds, size
 from deploy.server import live, response_check
-from tests.unit.configuration import control, directives, gunicorn, nginx, services, uwsgi
+from tests.unit.configuration import (
+    control,
+    directives,
+    gunicorn,  # only with gunicorn
+    nginx,
+    services,
+    uwsgi,  # only with uwsgi
+)
 from tests.unit.documentation import table
 
 documented = table("limits")
@@ -27,12 +34,15 @@ SAME = {
     "time until the app answers, and between two parts of its response": [
         directives["nginx proxy_read_timeout"],
         directives["nginx proxy_send_timeout"],
-        gunicorn["timeout"],
-        gunicorn["graceful_timeout"],
-        int(uwsgi["worker-reload-mercy"]),
+        gunicorn["timeout"],  # only with gunicorn
+        gunicorn["graceful_timeout"],  # only with gunicorn
+        int(uwsgi["worker-reload-mercy"]),  # only with uwsgi
         live.ANSWER_SECONDS,
     ],
-    "requests that wait for a thread of the app": [gunicorn["backlog"], int(uwsgi["listen"])],
+    "requests that wait for a thread of the app": [
+        gunicorn["backlog"],  # only with gunicorn
+        int(uwsgi["listen"]),  # only with uwsgi
+    ],
     "idle connection of a client": [directives["nginx keepalive_timeout"]],
     "requests per connection": [directives["nginx keepalive_requests"]],
     "connections per nginx worker, including those to the app": [directives["nginx worker_connections"]],
@@ -66,6 +76,10 @@ def test_methods_are_documented():
     assert ", ".join(re.findall(r"(\w+) 1;", named)) == documented["methods"]
 
 
+# begin gunicorn
 def test_gunicorn_accepts_what_nginx_accepts_over_http_2():
     assert gunicorn["limit_request_line"] == 0
     assert gunicorn["limit_request_field_size"] >= BUFFER * 8 / 5  # HPACK's shortest code has 5 bits (RFC 7541, B)
+
+
+# end gunicorn

@@ -7,6 +7,7 @@ import pytest
 
 from deploy.docker import DeployError
 from deploy.server import launch
+from deploy.server.launch import BACKENDS
 from deploy.swarm import __main__ as swarm
 from deploy.swarm import rollout
 
@@ -21,7 +22,7 @@ LIVE = {"Spec": {"TaskTemplate": {"ContainerSpec": CONTAINER}, "Mode": {"Replica
 @pytest.mark.parametrize(
     ("environment", "env_file", "live", "backend"),
     [
-        ("", "", {}, "gunicorn"),
+        ("", "", {}, BACKENDS[0]),
         ("", "uwsgi", {}, "uwsgi"),
         ("", "gunicorn", LIVE, "uwsgi"),  # .env does not switch the backend
         ("gunicorn", "uwsgi", LIVE, "gunicorn"),
@@ -174,9 +175,16 @@ def test_refused_nginx_configuration_changes_nothing(engine):
     engine.refused["run"] = "nginx: [emerg] no"
     with pytest.raises(DeployError, match="emerg"):
         swarm.deploy({**GIVEN})
-    assert [each.partition(" ")[0] for each in engine.commands] == ["info", *["pull"] * 3, *["build"] * 2, "run"]
+    assert [each.partition(" ")[0] for each in engine.commands] == [
+        "info",
+        *["pull"] * (1 + len({"uwsgi", *BACKENDS})),
+        *["build"] * 2,
+        "run",
+    ]
 
 
+# begin gunicorn
+# begin uwsgi
 def test_release_of_the_other_backend_is_not_built_again(engine, monkeypatch):
     engine.images = {"r:5000/nginx:0", "r:5000/app:two-gunicorn"}
     with pytest.raises(DeployError, match="there is no two on uwsgi, only two on gunicorn: set BACKEND=gunicorn"):
@@ -187,6 +195,8 @@ def test_release_of_the_other_backend_is_not_built_again(engine, monkeypatch):
     assert "push --quiet r:5000/app:two-uwsgi" in engine.commands
 
 
+# end uwsgi
+# end gunicorn
 def test_stack_deploy_uses_no_option_newer_than_docker_25(monkeypatch):
     command = []
     monkeypatch.setattr(swarm, "docker", lambda *arguments, **options: command.extend(arguments))

@@ -1,7 +1,6 @@
 """deploy/swarm/stack.yml and stack-assets.yml agree with docker-compose.yml, nginx and the servers."""
 
 import re
-import runpy
 import shlex
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import yaml
 from deploy.docker import Release
 from deploy.server import drain, live
 from deploy.swarm.__main__ import NGINX_SETTINGS
+from tests.unit.configuration import directives
 
 ROOT = Path(__file__).parents[3]
 
@@ -68,7 +68,7 @@ def test_static_files_are_published_by_the_same_command(more):
 
 def test_stop_waits_for_dns_the_queue_and_the_longest_request():
     assert many_machines["nginx"]["stop_grace_period"] == one_machine["nginx"]["stop_grace_period"]
-    graceful = runpy.run_path(str(ROOT / "deploy" / "server" / "gunicorn.conf.py"))["graceful_timeout"]
+    graceful = directives["nginx proxy_read_timeout"]
     seconds = int(many_machines["app"]["stop_grace_period"].removesuffix("s"))
     assert seconds > drain.DNS_DELAY + drain.QUIET_SECONDS + live.ANSWER_SECONDS + graceful
 

@@ -18,7 +18,9 @@ from deploy.doctor.__main__ import check_settings
 from tests.unit.configuration import ROOT, compose_text, example, services
 
 GIB = 1024**3
-FILES = ["deploy/server/gunicorn.conf.py", "deploy/server/uwsgi.ini", "nginx/nginx.conf", "nginx/proxy.conf"]
+GUNICORN, UWSGI = "deploy/server/gunicorn.conf.py", "deploy/server/uwsgi.ini"
+NGINX, PROXY = "nginx/nginx.conf", "nginx/proxy.conf"
+FILES = [path for path in (GUNICORN, UWSGI, NGINX, PROXY) if Path(path).exists()]
 TLS = {"host_ip": "127.0.0.1", "target": 8443, "published": "8443"}
 
 
@@ -274,36 +276,36 @@ def test_bad_setting_in_the_environment_causes_no_traceback(setting):
 
 # Each line: the smaller limit, the relation, the larger limit, and part of the consequence.
 CONSISTENT = """
-nginx proxy_read_timeout               <= gunicorn graceful_timeout           aborted
-nginx proxy_read_timeout               <= uwsgi worker-reload-mercy           aborted
+nginx proxy_read_timeout               <= gunicorn graceful_timeout           aborted # only with gunicorn
+nginx proxy_read_timeout               <= uwsgi worker-reload-mercy           aborted # only with uwsgi
 nginx proxy_read_timeout               <  nginx worker_shutdown_timeout       aborted
 nginx proxy_send_timeout               <= nginx proxy_read_timeout            aborted
 nginx client_header_timeout            <  nginx worker_shutdown_timeout       aborted
 nginx client_body_timeout              <  nginx worker_shutdown_timeout       aborted
 nginx send_timeout                     <  nginx worker_shutdown_timeout       aborted
-gunicorn graceful_timeout              <  app stop_grace_period               Docker kills
-uwsgi worker-reload-mercy              <  app stop_grace_period               Docker kills
+gunicorn graceful_timeout              <  app stop_grace_period               Docker kills # only with gunicorn
+uwsgi worker-reload-mercy              <  app stop_grace_period               Docker kills # only with uwsgi
 nginx worker_shutdown_timeout          <  nginx stop_grace_period             Docker kills
-nginx proxy_read_timeout               <= gunicorn timeout                    busy server
+nginx proxy_read_timeout               <= gunicorn timeout                    busy server # only with gunicorn
 nginx proxy_read_timeout               <= health check's limit                busy server
 health check's limit                   <  app healthcheck timeout             busy server
 nginx proxy_connect_timeout            <  nginx proxy_read_timeout            retry
 nginx client_max_body_size             <= app MAX_BODY_BYTES                  app refuses
-nginx large_client_header_buffers      <= gunicorn limit_request_line         app refuses
-nginx large_client_header_buffers      <= gunicorn limit_request_field_size   app refuses
-largest request header, with additions <= uwsgi buffer-size                   app refuses
-gunicorn limit_request_fields          <  uwsgi max-vars                      app refuses
+nginx large_client_header_buffers      <= gunicorn limit_request_line         app refuses # only with gunicorn
+nginx large_client_header_buffers      <= gunicorn limit_request_field_size   app refuses # only with gunicorn
+largest request header, with additions <= uwsgi buffer-size                   app refuses # only with uwsgi
+gunicorn limit_request_fields          <  uwsgi max-vars                      app refuses # only with gunicorn, uwsgi
 app MAX_BODY_BYTES                     <= nginx client_max_body_size          nginx refuses
 largest request header, with additions <= nginx proxy_buffer_size             503
-nginx send_timeout                     <  uwsgi socket-timeout                cuts a response
+nginx send_timeout                     <  uwsgi socket-timeout                cuts a response # only with uwsgi
 twice nginx worker_connections         <= nginx worker_rlimit_nofile          file descriptors
-gunicorn backlog                       <= kernel somaxconn                    listen queue
-uwsgi listen                           <= kernel somaxconn                    listen queue
+gunicorn backlog                       <= kernel somaxconn                    listen queue # only with gunicorn
+uwsgi listen                           <= kernel somaxconn                    listen queue # only with uwsgi
 app workers' memory                    <= app mem_limit                       kills workers
 app processes and threads              <= app pids_limit                      thread cannot start
 app cpus                               <= CPUs of the machine                 does not start
 """
-CASES = re.findall(r"^(.+?) +(<=?) +(.+?) {2,}(.+)$", CONSISTENT, re.MULTILINE)
+CASES = re.findall(r"^(.+?) +(<=?) +(.+?) {2,}([^#\n]+?)(?: # .+)?$", CONSISTENT, re.MULTILINE)
 
 
 def test_default_settings_are_consistent():
@@ -325,8 +327,8 @@ def test_every_pair_has_a_case():
 
 def test_missing_limit_is_reported():
     found = limits()
-    del found["gunicorn timeout"]
-    with pytest.raises(DeployError, match="gunicorn timeout is not set"):
+    del found["app stop_grace_period"]
+    with pytest.raises(DeployError, match="app stop_grace_period is not set"):
         list(consistency.contradictions(found))
 
 
@@ -340,22 +342,23 @@ def fork(tmp_path, monkeypatch):
     return tmp_path
 
 
-GUNICORN, UWSGI, NGINX, PROXY = FILES
-
-
 @pytest.mark.parametrize(
     ("path", "old", "new", "text"),
     [
+        # begin gunicorn
         (GUNICORN, "graceful_timeout = 30", "graceful_timeout = 65", "gunicorn graceful_timeout is 65, "),
         (GUNICORN, "field_size = 16384", "field_size = 4096", "gunicorn limit_request_field_size is 4,096"),
+        # end gunicorn
+        # begin uwsgi
         (UWSGI, "worker-reload-mercy = 30", "worker-reload-mercy = 65", "uwsgi worker-reload-mercy is 65, "),
         (UWSGI, "buffer-size = 65535", "buffer-size = 32768", "uwsgi buffer-size is 32,768"),
+        # end uwsgi
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 40s", "nginx worker_shutdown_timeout is 40, "),
         (NGINX, "shutdown_timeout 35s", "shutdown_timeout 1m30s", "nginx worker_shutdown_timeout is 90, "),
         (NGINX, "connections 4096", "connections 8192", "twice nginx worker_connections is 16,384, "),
         (PROXY, "buffer_size 36k", "buffer_size 32k", "largest request header, with additions is 36,864, "),
         (PROXY, "connect_timeout 100ms", "connect_timeout 30s", "nginx proxy_connect_timeout is 30, "),
-        (NGINX, " send_timeout 20s", " send_timeout 30s", "nginx send_timeout is 30, "),
+        (NGINX, " send_timeout 20s", " send_timeout 30s", "nginx send_timeout is 30, "),  # only with uwsgi
     ],
 )
 def test_change_of_a_configuration_file_is_checked(path, old, new, text, fork):
@@ -366,6 +369,7 @@ def test_change_of_a_configuration_file_is_checked(path, old, new, text, fork):
     assert text in contradiction
 
 
+# begin gunicorn
 @pytest.mark.parametrize("name", ["timeout", "limit_request_line", "limit_request_field_size"])
 def test_unlimited_setting_of_gunicorn_is_consistent(name, fork):
     with (fork / GUNICORN).open("a") as file:
@@ -373,6 +377,7 @@ def test_unlimited_setting_of_gunicorn_is_consistent(name, fork):
     assert contradictions() == {}
 
 
+# end gunicorn
 # --- The workers ------------------------------------------------------------------------------------------------------
 
 

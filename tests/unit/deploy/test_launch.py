@@ -31,18 +31,18 @@ def test_settings_reach_server(backend):
     assert option(line, {"gunicorn": "--bind", "uwsgi": "--http-socket"}[backend]) == "0.0.0.0:8000"
 
 
-def test_default_is_gunicorn_on_its_own_socket(monkeypatch):
+def test_default_is_the_first_server_on_its_own_socket(monkeypatch):
     monkeypatch.setattr("deploy.server.live.container_id", lambda: "0123")
     line = launch.command({"WEB_CONCURRENCY": ""})
-    assert line[0] == "gunicorn"
-    assert option(line, "--bind") == "unix:/run/app/0123.sock"
-    assert int(option(line, "--workers")) >= 2
+    assert line[0] == launch.BACKENDS[0]
+    assert option(line, *{"--bind", "--http-socket"} & {*line}).removeprefix("unix:") == "/run/app/0123.sock"
+    assert int(option(line, *{"--workers", "--processes"} & {*line})) >= 2
 
 
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
     [
-        ("BACKEND", "waitress", "one of gunicorn, uwsgi"),
+        ("BACKEND", "waitress", f"one of {', '.join(launch.BACKENDS)}"),
         *(("WEB_CONCURRENCY", value, "a whole number from 1 to 1024") for value in ("abc", "0", "-1", "2.5", "1025")),
         ("WEB_THREADS", "many", "a whole number from 1 to 1024"),
         *(("LISTEN", value, "unix:PATH") for value in ("8000", "unix:", "unix:" + "x" * 108, "localhost:http")),

@@ -10,8 +10,6 @@ from tests.unit.fork.test_without import check, run
 
 pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.slow
-
 NAMES = ("wsgi-starter", "Plain WSGI", "plain wsgi</a>", "wsgi_starter")
 
 

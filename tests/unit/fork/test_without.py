@@ -12,8 +12,6 @@ from tests.tree import ROOT, commit, copy_project
 
 pytestmark = pytest.mark.slow
 
-pytestmark = pytest.mark.slow
-
 PRESENT = [part for part, (first, *_) in PARTS.items() if (ROOT / first).exists() and part != "template"]
 BIN = Path(sys.prefix) / "bin"
 # In process, and fast: these find a link, a command, a setting or an import that names what was removed.
@@ -49,14 +47,33 @@ def check(folder, *tests):
     run(folder, sys.executable, "-m", "pytest", "--quiet", "-n0", *tests)
 
 
-def test_what_remains_without_all_parts_is_complete(fork):
-    removed = remove(fork, *PRESENT)
+@pytest.mark.parametrize(
+    "server",
+    [
+        "gunicorn",  # only with gunicorn
+        pytest.param("uwsgi", marks=pytest.mark.nightly),  # only with uwsgi
+    ],
+)
+def test_what_remains_without_all_parts_is_complete(server, fork):
+    parts = [part for part in PRESENT if part != server]
+    removed = remove(fork, *parts)
     assert removed.returncode == 0, removed.stderr
-    assert not [path for part in PRESENT for path in PARTS[part] if (fork / path).exists()]
+    assert not [path for part in parts for path in PARTS[part] if (fork / path).exists()]
     check(fork, *QUICK)
-    assert f"PART is {PRESENT[0]!r}" in remove(fork, PRESENT[0]).stderr
+    assert f"PART is {parts[0]!r}" in remove(fork, parts[0]).stderr
+    assert remove(fork, server).stderr == "fork: PART names every server: one must stay; nothing was changed\n"
 
 
+# begin gunicorn
+# begin uwsgi
+def test_one_server_must_stay(fork):
+    ended = remove(fork, "gunicorn", "uwsgi")
+    assert ended.stderr == "fork: PART names every server: one must stay; nothing was changed\n"
+    assert run(fork, "git", "status", "--porcelain") == ""
+
+
+# end uwsgi
+# end gunicorn
 @pytest.mark.nightly
 @pytest.mark.parametrize("part", PRESENT)
 def test_all_tests_in_process_pass_without_a_part(part, fork):

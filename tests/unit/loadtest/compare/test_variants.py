@@ -10,18 +10,19 @@ from loadtest.compare.options import OptionError
 from loadtest.compare.variants import Variant, VariantError, parse
 
 ALLOWED = options.settings((Path(__file__).parents[4] / ".env.example").read_text())
+LAST = BACKENDS[-1]
 
 
 @pytest.mark.parametrize(
     ("text", "variant"),
     [
-        ("uwsgi", Variant("uwsgi", "uwsgi")),
-        ("BACKEND=uwsgi", Variant("BACKEND=uwsgi", "uwsgi")),
+        (LAST, Variant(LAST, LAST)),
+        (f"BACKEND={LAST}", Variant(f"BACKEND={LAST}", LAST)),
         ("WEB_CONCURRENCY=4", Variant("WEB_CONCURRENCY=4", settings={"WEB_CONCURRENCY": "4"})),
         ("ref:HEAD~1", Variant("ref:HEAD~1", ref="HEAD~1")),
         (
-            "uwsgi,WEB_THREADS=2,ref:v1",
-            Variant("uwsgi,WEB_THREADS=2,ref:v1", "uwsgi", ref="v1", settings={"WEB_THREADS": "2"}),
+            f"{LAST},WEB_THREADS=2,ref:v1",
+            Variant(f"{LAST},WEB_THREADS=2,ref:v1", LAST, ref="v1", settings={"WEB_THREADS": "2"}),
         ),
     ],
 )
@@ -29,9 +30,11 @@ def test_variant_is_a_backend_settings_a_release_or_a_combination(text, variant)
     assert parse("A", text, ALLOWED) == variant
 
 
-@pytest.mark.parametrize("text", ["", "guincorn", "WEB_CONCURENCY=2", "HTTP_PORT=80", "RELEASE=1", "ref:", "uwsgi,,"])
+@pytest.mark.parametrize("text", ["", "guincorn", "WEB_CONCURENCY=2", "HTTP_PORT=80", "RELEASE=1", "ref:", f"{LAST},,"])
 def test_other_text_is_refused_in_one_sentence(text):
-    with pytest.raises(VariantError, match=r"^B is .*: .* must be one of gunicorn, uwsgi, ref:COMMIT or NAME=VALUE"):
+    with pytest.raises(
+        VariantError, match=f"^B is .*: .* must be one of {', '.join(BACKENDS)}, ref:COMMIT or NAME=VALUE"
+    ):
         parse("B", text, ALLOWED)
 
 
