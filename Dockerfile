@@ -90,6 +90,6 @@ COPY --chmod=755 loadtest loadtest
 # The load test reads the CPU limit, too.
 COPY --chmod=755 deploy/server/sizing.py deploy/server/
 # The addresses of nginx on Compose's network: the first that answers is tested (loadtest/site.py).
-ENV LOCUST_LOCUSTFILE=loadtest/locustfile.py LOCUST_SITE="https://nginx:8443 http://nginx:8080"
+ENV LOCUST_SITE="https://nginx:8443 http://nginx:8080"
 USER 10001:10001
 CMD ["python", "-m", "loadtest"]

@@ -113,6 +113,7 @@ certs: .venv/certs ## Run: Make a development certificate and its authority (NAM
 # locust reads these variables itself. Without SITE it asks Docker for the port of the running site (loadtest/site.py).
 LOAD = $(if $(USERS),LOCUST_USERS=$(USERS)) $(if $(RUN_TIME),LOCUST_RUN_TIME=$(RUN_TIME)) $(if $(SHAPE),LOCUST_SHAPE=$(SHAPE)) \
   $(if $(WORKERS),LOCUST_PROCESSES=$(WORKERS)) $(if $(SCENARIO),LOCUST_USER_CLASSES="$(SCENARIO)") \
+  $(if $(LOCUSTFILE),LOCUST_LOCUSTFILE=$(LOCUSTFILE)) $(if $(CSV),LOCUST_CSV=$(CSV)) \
   $(if $(OBJECTIVES),LOCUST_OBJECTIVES=$(OBJECTIVES)) $(if $(REPORT),LOCUST_REPORT=$(REPORT)) \
   $(if $(ALLOW_CHANGE),LOCUST_ALLOW_CHANGE=$(ALLOW_CHANGE)) $(if $(SITE),LOCUST_HOST=$(SITE))
 # Many shells export HOST as the machine's name. LOCUST_HOST therefore overrides HOST, unless make's command line sets HOST.
@@ -183,7 +184,7 @@ lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 # the versions that are locked now. --no-strip-extras: Debian 12's pip 23.0 does not match a requirement `coverage[toml]`
 # with a locked `coverage`. It then installs the newest version, whose hash is not locked.
 GROUPS = $(notdir $(basename $(wildcard requirements/*.txt)))
-APART = certs loadtest node# groups that do not run the app
+APART = audit certs loadtest node# groups that do not run the app
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --no-strip-extras --no-annotate
 lock: .venv/bin/python ## Fork: Lock new dependencies of pyproject.toml, without moving the versions of others
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv

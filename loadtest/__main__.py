@@ -1,4 +1,4 @@
-"""locust, which exits with 2 if it ends before there is a verdict."""
+"""locust with a verdict on any locustfile. It exits with 2 if it ends before there is a verdict."""
 
 import os
 import sys
@@ -8,13 +8,15 @@ import psutil  # type: ignore[import-untyped] # a dependency of locust
 from dotenv import dotenv_values
 from locust.exception import RPCError
 
-from loadtest.report import FAILED, INVALID, INVALID_VERDICT
+from loadtest import start
+from loadtest.outcome import FAILED, INVALID, INVALID_VERDICT
 from loadtest.site import ENV_FILE
 
 
 def main() -> None:
     """Run locust. Exit with 2 for locust's own exit code 1, for example without workers: the run is invalid."""
     read_settings()
+    start.listen()
     process, has_verdict = os.getpid(), []
     locust.events.quit.add_listener(lambda **_: has_verdict.append(True))
     try:
@@ -38,6 +40,7 @@ def read_settings() -> None:
             os.environ.pop(name, None)
             if value:
                 os.environ[name] = value
+    os.environ.setdefault("LOCUST_LOCUSTFILE", "loadtest/locustfile.py")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
+
+from loadtest.text import figure
 
 TOTAL, EVERY, MINIMUM = "total", "*", "minimum_responses"
 PERCENTILES = {"p50_ms": 0.50, "p95_ms": 0.95, "p99_ms": 0.99}
@@ -46,7 +49,11 @@ class Row:
         return self.measured >= limit if self.objective.metric in AT_LEAST else self.measured <= limit
 
     def __str__(self) -> str:
-        return f"{self.objective.subject} {self.objective.metric} {self.measured:.1f}, limit {self.objective.limit:g}"
+        subject, metric, limit, origin = (
+            getattr(self.objective, name) for name in ("subject", "metric", "limit", "origin")
+        )
+        held = f", {'limit' if origin == 'objective' else origin} {figure(limit)}" if isfinite(limit) else ""
+        return f"{subject} {metric} {'-' if self.measured is None else figure(self.measured)}{held}"
 
 
 @dataclass
@@ -107,28 +114,43 @@ class Objectives:
     served: list[Objective]
     generator: list[Objective]
 
-    def rows(self, recorded: Recorded, routes: Collection[str] = ()) -> list[Row]:
+    def rows(self, recorded: Recorded, routes: Collection[str] | None = ()) -> list[Row]:
         """Return each objective with its figure; those of "*" for each route without objectives of its own.
 
-        `routes` are all routes of the run's user classes: those without a request are not measured.
+        `routes` are all routes of the run's user classes: those without a request are not measured. With None, the
+        routes are not known, and an objective of a route without a request has no row.
         """
         own = {each.subject for each in self.served}
         rows = []
         for each in self.served:
-            subjects = sorted({*recorded.routes, *routes} - own) if each.subject == EVERY else [each.subject]
+            subjects = sorted({*recorded.routes, *(routes or ())} - own) if each.subject == EVERY else [each.subject]
             for subject in subjects:
+                if routes is None and subject not in {TOTAL, *recorded.routes}:
+                    continue
                 route = recorded.total if subject == TOTAL else recorded.routes.get(subject, Route())
                 measured = route.measure(each.metric, recorded.seconds)
                 rows.append(hold(replace(each, subject=subject), measured, route.requests))
         return rows
 
+    def unused(self, recorded: Recorded) -> list[str]:
+        """Return the routes that have an objective and no request."""
+        return sorted({each.subject for each in self.served} - {TOTAL, EVERY, *recorded.routes})
+
+    def generator_rows(self, generator: dict[str, float]) -> list[Row]:
+        """Return each figure of the load generator with its objective, if it has one."""
+        limits = {each.metric: each for each in self.generator}
+        none = {metric: -inf if metric in AT_LEAST else inf for metric in generator}
+        return [
+            Row(limits.get(metric, Objective("generator", metric, none[metric])), value)
+            for metric, value in generator.items()
+        ]
+
     def invalid(self, generator: dict[str, float]) -> list[str]:
         """Return a sentence for each objective that the load generator misses."""
-        rows = [Row(each, generator.get(each.metric)) for each in self.generator]
         return [
-            f"the generator's {row.objective.metric} is {row.measured:.0f}; the limit is {row.objective.limit:g}"
-            for row in rows
-            if row.met is False
+            f"the generator's {row.objective.metric} is {figure(row.measured)}; the limit is {row.objective.limit:g}"
+            for row in self.generator_rows(generator)
+            if row.measured is not None and not row.met
         ]
 
 
@@ -143,8 +165,11 @@ def hold(objective: Objective, measured: float | None, requests: int) -> Row:
     return row if requests >= objective.minimum or is_total_rate or is_missed else Row(objective, None, requests)
 
 
-def read(path: Path, known: Iterable[str]) -> Objectives:
-    """Return the objectives of the file; raise ObjectiveError for one that is not allowed."""
+def read(path: Path, known: Iterable[str] | None) -> Objectives:
+    """Return the objectives of the file; raise ObjectiveError for one that is not allowed.
+
+    `known` are the routes that can have one; None if they are not known before the run.
+    """
     try:
         table = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -152,7 +177,7 @@ def read(path: Path, known: Iterable[str]) -> Objectives:
     if unknown := table.keys() - {"note", MINIMUM, *METRICS}:
         raise ObjectiveError(f"{path}: [{min(unknown)}] must be one of note, {MINIMUM}, {', '.join(METRICS)}")
     routes: dict[str, Any] = table.get("route", {})
-    if unknown := routes.keys() - {EVERY, *known}:
+    if known is not None and (unknown := routes.keys() - {EVERY, *known}):
         raise ObjectiveError(f"{path}: no scenario has a route {min(unknown)!r}; there are {', '.join(sorted(known))}")
     minimum = table.get(MINIMUM, 1)
     served = list(section(path, "total", TOTAL, table.get("total", {}), minimum))

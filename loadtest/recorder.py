@@ -29,7 +29,7 @@ class Recorder:
         self.workers: set[str] = set()
         self.lost: dict[str, float] = {}  # workers, and the second at which each was missing
         self.seconds = 0.0
-        self.peak = 0  # users
+        self.peak = self.wanted = 0  # users
         self.began, self.started = time.perf_counter(), datetime.now(UTC)
         self.find_lost_workers()
         self.task = gevent.spawn(self.watch)
@@ -54,7 +54,7 @@ class Recorder:
             gevent.sleep(1)
             runner = self.environment.runner
             assert runner  # noqa: S101
-            self.peak = max(self.peak, runner.user_count)
+            self.peak, self.wanted = max(self.peak, runner.user_count), max(self.wanted, runner.target_user_count)
             if runner.state in (STATE_SPAWNING, STATE_RUNNING):
                 self.find_lost_workers()  # not while the run stops, because then all workers disconnect
             now = Recorded(time.perf_counter() - self.began, {"": route(self.environment.stats.total)})
@@ -76,7 +76,7 @@ class Recorder:
         """Print the progress: on a terminal in one line that changes, otherwise in a new line every five seconds."""
         last = window.routes[""]
         line = (
-            f"{now.seconds:5.0f} of {options(self.environment).run_time:.0f} s  {users:5.0f} users  "
+            f"{now.seconds:5.0f} {length(self.environment)}  {users:5.0f} users  "
             f"{last.requests / window.seconds:7.1f} requests/s  p50 {last.percentile(0.50) or 0:5.0f} ms  "
             f"p95 {last.percentile(0.95) or 0:5.0f} ms  {now.routes[''].failures:5} failed"
         )
@@ -96,6 +96,12 @@ def options(environment: Environment) -> Namespace:
     found: Namespace | None = environment.parsed_options
     assert found  # noqa: S101
     return found
+
+
+def length(environment: Environment) -> str:
+    """Return "of 20 s" for a run of a known length, "s" otherwise: a shape of one's own ends when it wants to."""
+    seconds = options(environment).run_time
+    return f"of {seconds:.0f} s" if seconds else "s"
 
 
 def say(*lines: str) -> None:

@@ -1,27 +1,23 @@
 """One run: from the options to the exit code, by listening to the events of locust."""
 
 import copy
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import locust.stats
-from locust import TaskSet, User, events
-from locust.argument_parser import LocustArgumentParser
+from locust import TaskSet, User
 from locust.env import Environment
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import WorkerRunner
 
-from loadtest import baseline, objectives, report, site, users
+from loadtest import baseline, machine, report, site, terminal
 from loadtest.generator import Effort, Monitor, figures
 from loadtest.objectives import Objectives, Recorded, Row
-from loadtest.recorder import Recorder, bucket, options, say
-from loadtest.shapes import PLANS, Shape
+from loadtest.outcome import Outcome, Step
+from loadtest.recorder import Recorder, options, say
+from loadtest.shapes import PLANS
 
-HERE = Path(__file__).parent
 WHOLE = 0.95  # of the run time: a shorter run was ended early
-
-locust.stats.bucket_response_time = bucket  # type: ignore[assignment] # locust documents this replacement
 
 
 class Run:
@@ -40,7 +36,7 @@ class Run:
     def test_start(self, **_: object) -> None:
         """Start measuring."""
         self.workers: dict[str, Effort] = {}
-        self.steps: list[report.Step] = []  # of a breakpoint
+        self.steps: list[Step] = []  # of a breakpoint
         self.step_began = Recorded(0, {}), dict[str, Effort]()
         self.monitor = Monitor()
         if not self.is_worker:
@@ -88,8 +84,9 @@ class Run:
         """Return the figures of the busiest process, and the peak of users as a percentage of those wanted."""
         if self.steps:  # a breakpoint need not reach its number of users
             return self.steps[-1].generator
-        wanted = max(share for _, share in PLANS[self.options.shape].points) * self.options.num_users
-        return figures(self.efforts()) | {"users_percent": self.recorder.peak / wanted * 100}
+        plan = PLANS.get(self.options.shape)
+        wanted = max(share for _, share in plan.points) * self.options.num_users if plan else self.recorder.wanted
+        return figures(self.efforts()) | {"users_percent": self.recorder.peak / (wanted or 1) * 100}
 
     def invalid(self) -> list[str]:
         """Return a sentence for each reason why this run does not measure the site."""
@@ -98,14 +95,13 @@ class Run:
         if self.watch.change and not self.options.allow_change:
             found.append(f"{self.watch.change} (ALLOW_CHANGE=1 allows it)")
         seconds, wanted = self.recorder.recorded().seconds, self.options.run_time
-        if self.options.shape != "breakpoint" and seconds < WHOLE * wanted:
+        if wanted and self.options.shape != "breakpoint" and seconds < WHOLE * wanted:
             found.append(f"the run was ended after {seconds:.0f} s of {wanted:.0f} s")
         return found + self.objectives.invalid(self.generator())
 
     def rows(self, recorded: Recorded) -> list[Row]:
         """Hold the statistics to the objectives of the routes that this run's user classes request."""
-        classes = {base.__name__ for each in self.environment.user_classes for base in each.__mro__}
-        return self.objectives.rows(recorded, users.names(classes))
+        return self.objectives.rows(recorded, known_routes(self.environment, "routes"))
 
     def step_meets_objectives(self, users: int) -> bool:
         """Hold the step of a breakpoint that ends now to the objectives; return whether to go on."""
@@ -113,94 +109,52 @@ class Run:
         generator = figures({name: each.since(began.get(name, Effort())) for name, each in efforts.items()})
         generator["users_percent"] = self.recorder.peak / users * 100
         self.step_began, self.recorder.peak = (now, efforts), 0
-        step = report.Step(users, self.rows(now.since(recorded)), generator, self.objectives.invalid(generator))
+        step = Step(users, self.rows(now.since(recorded)), generator, self.objectives.invalid(generator))
         self.steps.append(step)
         say(f"load: {step}")
         return step.is_met
 
-    def outcome(self) -> report.Outcome:
+    def outcome(self) -> Outcome:
         """Return the result of the run; of a breakpoint, the objectives of the highest step that met them."""
         recorded, version = self.recorder.recorded(), self.watch.version
         met = [step for step in self.steps if step.is_met]
         rows = (met or self.steps)[-1].rows if self.steps else self.rows(recorded)
         settings = baseline.settings(self.options, version)
         baseline_rows, note = baseline.rows(Path(self.options.report, baseline.FILE), settings, recorded)
-        return report.Outcome(
+        unused = [] if known_routes(self.environment, "routes") is not None else self.objectives.unused(recorded)
+        without = f"No request went to {', '.join(unused)}: their objectives do not count." if unused else ""
+        return Outcome(
             measured={
                 "host": self.watch.address,
                 **vars(version),
                 "instances": sorted(self.watch.first | self.watch.last),
                 "started": f"{self.recorder.started:%Y-%m-%d %H:%M:%S} UTC",
                 "seconds": round(recorded.seconds, 1),
+                "machine": machine.describe(),
+                "commit": machine.commit(),
             },
             settings=settings,
-            notes=[each for each in (self.objectives.note, note, self.watch.change) if each],
+            notes=[each for each in (self.objectives.note, note, without, self.watch.change) if each],
             invalid=self.invalid(),
             rows=rows + baseline_rows,
             steps=self.steps,
-            generator=self.generator(),
+            generator_rows=self.objectives.generator_rows(self.generator()),
             recorded=recorded,
             errors=[each.to_dict() for each in self.environment.stats.errors.values()],
         )
 
     def quitting(self, **_: object) -> None:
-        """Write the report and set the exit code; print the verdict at the end, below locust's tables."""
+        """Write the report and set the exit code; print the verdict at the end, instead of locust's wide tables."""
         outcome, folder = self.outcome(), Path(self.options.report)
         report.write(outcome, folder)
         self.environment.process_exit_code = outcome.exit_code
-        self.environment.events.quit.add_listener(lambda **_: say(*report.verdict(outcome, folder)))
+        self.environment.events.quit.add_listener(lambda **_: say(*terminal.lines(outcome, folder)))
+        for name in ("print_stats", "print_percentile_stats", "print_error_report"):
+            setattr(locust.stats, name, lambda *_, **__: None)
 
 
-@events.init_command_line_parser.add_listener
-def add_options(parser: LocustArgumentParser) -> None:
-    """Add our options to locust's."""
-    parser.add_argument("--shape", choices=sorted(PLANS), default="smoke", env_var="LOCUST_SHAPE",
-                        help="The load shape: see loadtest/shapes.py")  # fmt: skip
-    parser.add_argument("--objectives", default=str(HERE / "objectives.toml"), env_var="LOCUST_OBJECTIVES",
-                        include_in_web_ui=False, help="The file with the objectives")  # fmt: skip
-    parser.add_argument("--report", default=str(HERE / "report"), env_var="LOCUST_REPORT",
-                        include_in_web_ui=False, help="The folder for the report")  # fmt: skip
-    parser.add_argument("--allow-change", action="store_true", env_var="LOCUST_ALLOW_CHANGE",
-                        help="Accept a run during which the site's release, backend or size changed")  # fmt: skip
-
-
-@events.init.add_listener
-def prepare(environment: Environment, **_: object) -> None:
-    """Complete the options, find the site and add the listeners; exit with 2 if nothing can be measured."""
-    given = options(environment)
-    given.num_users = given.num_users or PLANS[given.shape].users
-    given.run_time = given.run_time or PLANS[given.shape].seconds
-    try:
-        run = Run(environment, objectives.read(Path(given.objectives), users.names()))
-        if not run.is_worker:
-            find_site(environment)
-    except (objectives.ObjectiveError, site.SiteError) as error:
-        refuse(str(error))
-    for name in ("test_start", "test_stopping", "test_stop", "user_error", "report_to_master", "worker_report"):
-        getattr(environment.events, name).add_listener(getattr(run, name))
-    if isinstance(environment.shape_class, Shape):
-        environment.shape_class.meets_objectives = run.step_meets_objectives
-    if given.headless and not run.is_worker:
-        given.html_file = f"{given.report}/locust.html"
-        how = f"{given.processes} workers" if isinstance(environment.runner, MasterRunner) else "one process"
-        say(f"load: {given.shape}, {given.num_users} users, {given.run_time:.0f} s, {how}, against {given.host}")
-        environment.events.quitting.add_listener(run.quitting)
-
-
-def find_site(environment: Environment) -> None:
-    """Set the host to the site's address. Without a site, raise SiteError, except for the web page."""
-    given = options(environment)
-    try:
-        given.host = site.find(given.host)
-    except site.SiteError as error:
-        if given.headless:
-            raise
-        say(f"load: {error}")
-        given.host = given.host or site.addresses()[-1]
-    environment.host = given.host
-
-
-def refuse(sentence: str) -> NoReturn:
-    """Print the sentence and exit with the code of an invalid run."""
-    print(f"load: {sentence}", file=sys.stderr)
-    sys.exit(report.INVALID)
+def known_routes(environment: Environment, name: str) -> set[str] | None:
+    """Return the routes that the user classes declare in this attribute; None if one is not of loadtest/users.py."""
+    if not all(hasattr(each, "every_route") for each in environment.user_classes):
+        return None
+    return {route for each in environment.user_classes for route in getattr(each, name)}

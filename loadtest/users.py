@@ -6,7 +6,7 @@ A class without requests is abstract: locust does not start it.
 import json
 import random
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -84,17 +84,25 @@ def slowly(body: bytes, seconds: float) -> Iterator[bytes]:
         yield body[start : start + size]
 
 
+def names(calls: list[Call]) -> set[str]:
+    """Return the routes of these calls, as the objectives name them."""
+    return {f"{call.method} {call.name or call.path}" for call in calls}
+
+
 class User(FastHttpUser):
     """A user whose requests time out; locust's default of a minute is longer than many runs."""
 
     abstract = True
     connection_timeout = network_timeout = TIMEOUT
+    routes: set[str] = set()  # the routes that the class requests, as the objectives name them
+    every_route: set[str] = set()  # those of all classes
 
 
 class Visitor(User):
     """Opens pages, each with its assets."""
 
     abstract = not PAGES
+    routes = {f"GET {page.path}" for page in PAGES} | ({f"GET {ASSET}"} if PAGES else set())
     weight = SHARES["Visitor"]
     wait_time = between(*WAITS["Visitor"])
     tasks: Any = {open_page(page): page.weight for page in PAGES}
@@ -104,6 +112,7 @@ class ApiClient(User):
     """Sends and receives JSON."""
 
     abstract = not CALLS
+    routes = names(CALLS)
     weight = SHARES["ApiClient"]
     wait_time = between(*WAITS["ApiClient"])
     tasks: Any = {make_call(call): call.weight for call in CALLS}
@@ -133,6 +142,7 @@ class SlowClient(User):
     """Sends a body slowly, or receives a slow response, which occupies a thread of the app."""
 
     abstract = not SLOW
+    routes = names(SLOW)
     weight = SHARES["SlowClient"]
     wait_time = between(*WAITS["SlowClient"])
     tasks: Any = cycle(SLOW)
@@ -142,13 +152,11 @@ class Stress(User):
     """Sends large requests and requests that the site refuses."""
 
     abstract = not STRESS
+    routes = names(STRESS)
     weight = SHARES["Stress"]
     wait_time = between(*WAITS["Stress"])
     tasks: Any = cycle(STRESS)
 
 
-def names(classes: Collection[str] = SHARES.keys()) -> set[str]:
-    """Return the routes that these user classes request, as the objectives name them."""
-    calls = {"ApiClient": CALLS, "SlowClient": SLOW, "Stress": STRESS}
-    names = {f"{call.method} {call.name or call.path}" for each in classes for call in calls.get(each, [])}
-    return names | ({f"GET {ASSET}", *(f"GET {page.path}" for page in PAGES)} if "Visitor" in classes else set())
+# An objective may name the route of any class, also if SCENARIO leaves the class out.
+User.every_route = {route for each in (Visitor, ApiClient, SlowClient, Stress) for route in each.routes}

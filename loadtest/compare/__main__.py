@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from loadtest import machine
 from loadtest.compare import measurements, options, report
 from loadtest.compare.measurements import WARM, Plan
 from loadtest.compare.options import ROOT, OptionError, Options
@@ -160,13 +160,10 @@ def bottlenecks(results: list[Result], names: dict[str, str]) -> list[str]:
 
 def conditions(stacks: dict[str, Stack], plan: Plan, given: Options, seconds: float) -> list[str]:
     """Return the conditions of the comparison, in sentences."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())  # fmt: skip
     through = "Docker's proxy" if "127.0.0.1" in stacks["A"].url else "nginx's container, not Docker's proxy"
     return [
         f"Medians (lowest to highest) of {2 * plan.rounds} measurements of {plan.path}, {plan.seconds} s each.",
-        f"Measured on {time.strftime('%Y-%m-%d')} on {os.cpu_count()} cores ({model}) with {memory:.0f} GB;",
+        f"Measured on {time.strftime('%Y-%m-%d')} on {machine.describe()};",
         f"{resources(stacks)}.",
         "wrk measures saturation. An open-model client measures latency, from the time at which a request is due.",
         "The ratio is B / A, the median of all pairs of measurements of a round. Failed requests count as the slowest.",

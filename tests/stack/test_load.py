@@ -17,8 +17,9 @@ from tests.stack.browsing import opened
 from tests.stack.conftest import require
 from tests.stack.local import LocalStack
 from tests.stack.waiting import free_port, until
-from tests.tree import copy_reference, reference_tree
+from tests.tree import ROOT, copy_reference, reference_tree
 
+AXE = ROOT / "tests/linters/node_modules/axe-core/axe.min.js"
 CONFIG = ["--config", "loadtest/headless.conf"]
 # Other tests on this machine slow the generator down; these tests are about the site.
 PATIENT = "[generator]\ncpu_percent = 100\nlate_p95_ms = 10000\nusers_percent = 95\n"
@@ -454,7 +455,53 @@ def test_later_run_is_held_to_the_baseline(site, tmp_path):
 def test_report_opens_in_a_browser_without_a_fault(scheme, width, passed):
     load, _ = passed
     with opened(load.folder / "index.html", scheme, width) as page:
-        assert page.locator("h1").inner_text().startswith("passed: ")
+        assert page.locator(".verdict").inner_text().startswith("passed: ")
+        if width == 1280:
+            assert len(re.findall(rb"/Type\s*/Page\b", page.pdf(prefer_css_page_size=True))) <= 2
+        if not AXE.exists():
+            pytest.skip("the report in axe: make .venv/node")
+        page.add_script_tag(path=AXE)
+        assert page.evaluate("axe.run()")["violations"] == []
+
+
+OWN = """
+from locust import FastHttpUser, HttpUser, LoadTestShape, constant, task
+
+class Reader(HttpUser):
+    wait_time = constant(0.2)
+
+    @task
+    def home(self):
+        self.client.get("/")
+
+class Fast(FastHttpUser):
+    wait_time = constant(0.2)
+
+    @task
+    def version(self):
+        self.client.get("/version")
+"""
+SHAPED = """
+class Mine(LoadTestShape):
+    def tick(self):
+        return (4, 4) if self.get_run_time() < 3 else None
+"""
+
+
+@pytest.mark.parametrize("shape", ["", pytest.param(SHAPED, marks=pytest.mark.nightly)], ids=["no shape", "a shape"])
+def test_locustfile_of_ones_own_has_a_verdict_and_a_report(shape, site, tmp_path):
+    (tmp_path / "mine.py").write_text(OWN + shape)
+    limits = PATIENT + '[route."*"]\nerror_percent = 0\n[route."GET /mine"]\nerror_percent = 0\n'
+    settings = {"LOCUST_LOCUSTFILE": str(tmp_path / "mine.py"), "LOCUST_CSV": str(tmp_path / "mine")}
+    load = Load(tmp_path, site.url, limits, **settings, LOCUST_RUN_TIME="" if shape else "2s")
+    code, output = load.run()
+    assert code == 0, output
+    assert output.splitlines()[-1] == "load: passed: 2 of 2 objectives met"
+    assert max(len(line) for line in output.splitlines() if not line.startswith("The report: ")) <= 100, output
+    assert load.report["routes"].keys() == {"GET /", "GET /version"}
+    assert load.report["settings"]["shape"] == ("Mine" if shape else "smoke")
+    assert "No request went to GET /mine: their objectives do not count." in load.report["notes"]
+    assert b"GET,/version," in (tmp_path / "mine_stats.csv").read_bytes()
 
 
 # A site whose release changes two seconds after the first request.
@@ -522,4 +569,4 @@ def test_another_program_is_measured_as_unknown(tmp_path):
         finally:
             server.terminate()
     assert code == 0, output
-    assert "Measured: backend unknown, release unknown, unknown workers of unknown threads, at http://127" in output
+    assert "Measured: backend unknown, release unknown, unknown workers of unknown threads, at" in output

@@ -105,7 +105,7 @@ def test_run_locust_leaves_the_site_alone_and_names_it(with_overlay, site, untou
     code, output = run(terminal, tmp_path)
     assert code == 0, output
     address = "https://nginx:8443" if len(site.files) > 1 else "http://nginx:8080"
-    assert f" workers of 3 threads, at {address}, from " in output
+    assert f" workers of 3 threads, at {address}, from " in " ".join(output.split())
     assert f"Measured: backend {BACKEND}, release dev, " in output
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["measured"]["backend"], report["measured"]["threads"]) == (BACKEND, 3)
@@ -162,7 +162,9 @@ def test_make_load_finds_the_running_site_and_leaves_it_alone(site, untouched, t
     assert ended.returncode == 0, ended.stdout + ended.stderr
     is_tls = len(site.files) > 1
     port = site.environ["HTTPS_PORT" if is_tls else "HTTP_PORT"]
-    assert f" workers of 3 threads, at http{'s' if is_tls else ''}://127.0.0.1:{port}, from" in ended.stdout
+    assert f" workers of 3 threads, at http{'s' if is_tls else ''}://127.0.0.1:{port}, from" in " ".join(
+        ended.stdout.split()
+    )
 
 
 def test_exec_leaves_the_site_alone(site, untouched):

@@ -84,6 +84,13 @@ def test_generator_that_did_not_keep_up_makes_the_run_invalid(metric, value, giv
     assert reason.startswith(f"the generator's {metric} is {value}; the limit is ")
 
 
+def test_routes_that_are_not_known_before_the_run_can_have_objectives(tmp_path):
+    (tmp_path / "objectives.toml").write_text('[route."GET /"]\np50_ms = 1\n[route."GET /mine"]\np50_ms = 1')
+    found = objectives.read(tmp_path / "objectives.toml", None)
+    assert [row.objective.subject for row in found.rows(RECORDED, None)] == ["GET /"]
+    assert found.unused(RECORDED) == ["GET /mine"]
+
+
 def test_part_of_a_run_has_its_own_statistics():
     earlier = Recorded(4, {"GET /": Route(50, 2, Counter({10: 50}))})
     part = RECORDED.since(earlier)
