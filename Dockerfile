@@ -58,6 +58,8 @@ RUN python -m compileall -q app deploy
 ARG TAG=dev
 RUN [ "$TAG" = dev ] || { echo "release $TAG has no image any more: run make deploy or make rollback" >&2; exit 1; }
 USER 10001:10001
+# No HEALTHCHECK in any image: docker-compose.yml and deploy/swarm/stack.yml have one per service. The same image also runs
+# jobs that serve nothing, such as the release command, and Swarm would end those as unhealthy.
 CMD ["python", "-m", "deploy.server.launch"]
 
 # begin gunicorn

@@ -165,6 +165,7 @@ lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
 	.venv/bin/node tests/linters/node_modules/.bin/stylelint --config tests/linters/stylelint.json 'app/static/*.css'
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
+	.venv/bin/compose-lint check --fail-on low --config deploy/swarm/lint.yml deploy/swarm/stack.yml deploy/swarm/stack-assets.yml # only with swarm
 	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
 	for settings in NGINX_TLS=off NGINX_UPSTREAM=replicas "TRUSTED_PROXIES=10.0.0.0/8 IDENTITY_HEADERS=Remote-User" \
 	  "CLIENT_REQUESTS=9 ALLOWED_HOSTS=example.org TRUSTED_PROXIES=10.0.0.0/8 PROXY_PROTOCOL=on NGINX_TLS=on"; do \

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
-import trustme
 
+from deploy.tls import certs
 from tests.stack.waiting import free_port, until
 
 PROGRAMS = ("pebble", "pebble-challtestsrv", "lego")
@@ -30,16 +30,12 @@ class Authority:
         self.folder = folder
         self.port, self.management_port = free_port(), free_port()
         self.dns_address = f"127.0.0.1:{free_port()}"
-        own = trustme.CA()
-        certificate = own.issue_cert("127.0.0.1")
-        own.cert_pem.write_to_path(folder / "own-authority.pem")
-        certificate.private_key_pem.write_to_path(folder / "key.pem")
-        certificate.cert_chain_pems[0].write_to_path(folder / "certificate.pem")
+        certs.make(folder / "own", ["127.0.0.1"])
         configuration = {
             "listenAddress": f"127.0.0.1:{self.port}",
             "managementListenAddress": f"127.0.0.1:{self.management_port}",
-            "certificate": str(folder / "certificate.pem"),
-            "privateKey": str(folder / "key.pem"),
+            "certificate": str(folder / "own" / "fullchain.pem"),
+            "privateKey": str(folder / "own" / "privkey.pem"),
             "httpPort": http_port,
             "tlsPort": 0,
             "certificateValidityPeriod": DAYS * 86400,
@@ -73,7 +69,7 @@ class Authority:
 
     def root(self) -> str:
         """Return the root certificate of this authority."""
-        context = ssl.create_default_context(cafile=str(self.folder / "own-authority.pem"))
+        context = ssl.create_default_context(cafile=str(self.folder / "own" / "authority.pem"))
         return httpx.get(f"https://127.0.0.1:{self.management_port}/roots/0", verify=context).text
 
     def lego(self, *arguments: str, domain: str, webroot: Path, **environ: str) -> None:
@@ -86,7 +82,7 @@ class Authority:
         ]  # fmt: skip
         ended = subprocess.run(
             command,
-            env=os.environ | {"LEGO_CA_CERTIFICATES": f"{self.folder}/own-authority.pem"} | environ,
+            env=os.environ | {"LEGO_CA_CERTIFICATES": f"{self.folder}/own/authority.pem"} | environ,
             capture_output=True,
             text=True,
             check=False,

@@ -108,7 +108,7 @@ def as_process(
 def adapt(conf: Path, port: int, tls_port: str) -> None:
     """Change the addresses of the configuration with TLS, and its directives that Debian's nginx does not have."""
     changes = {
-        "tls.conf": (r"(?m)^(http2|ssl_ecdh_curve) .*$", ""),
+        "tls.conf": (r"\?X25519MLKEM768:|(?m:^http2 on;$)", ""),
         "listen.conf": (r"listen 8443 ssl", f"listen 127.0.0.1:{tls_port} ssl http2"),
         "redirect-listen.conf": (r"listen 8080", f"listen 127.0.0.1:{port}"),
     }

@@ -167,7 +167,7 @@ def test_too_many_requests_get_429(tls, probe):
 def impatient_conf(tmp_path_factory):
     """Return a configuration of nginx whose timeouts are one second, instead of ten or thirty."""
     conf = Path(shutil.copytree(ROOT / "nginx", tmp_path_factory.mktemp("impatient") / "nginx"))
-    for directive in ("client_header_timeout 10s", "client_body_timeout 10s", "proxy_read_timeout 30s"):
+    for directive in ("client_header_timeout 10s", "client_body_timeout 8s", "proxy_read_timeout 30s"):
         pattern = re.compile(rf"^( *){directive};", re.MULTILINE)
         [file] = [file for file in conf.glob("*.conf") if pattern.search(file.read_text())]
         file.write_text(pattern.sub(rf"\1{directive.split()[0]} 1s;", file.read_text()))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.stack import stalled
 from tests.stack.edge import edge
 from tests.stack.test_hidden_files import in_static
 from tests.stack.waiting import until
@@ -21,7 +22,7 @@ CLIENTS = 2500
 # The options of slowhttptest, the path, and a pattern of the log entry of a dropped client.
 MODES = {
     "slow headers": (["-H", "-i", "3"], "/environ/", r'"status":408'),
-    "slow bodies": (["-B", "-i", "12", "-s", "8192"], "/environ/", r'"status":408'),
+    "slow bodies": (["-B", "-i", "10", "-s", "8192"], "/environ/", r'"status":408'),
     "slow reading": (["-X", "-w", "10", "-y", "20", "-n", "5", "-z", "32"], "/static/large.bin", r'"bytes":\d{4,6},'),
 }
 
@@ -87,6 +88,15 @@ def test_stalled_uploads_fit_the_memory_limit(probe):
             with contextlib.suppress(ConnectionError):
                 client.sendall(head + b"x" * 1_048_000)
         assert httpx.get(f"{slow.direct}/environ/").status_code == 200
+
+
+@pytest.mark.nightly
+@pytest.mark.kind("processes")
+@pytest.mark.backend("gunicorn")
+def test_clients_that_send_a_piece_every_ten_seconds_are_dropped(stack):
+    for name, port, kept, seconds in stalled.measure(stack, 300, lambda name: "every 10 s" in name):
+        assert (name, port, float("inf") in seconds) == (name, port, False)
+        assert (name, port, kept[-1] == 0) == (name, port, name not in stalled.KEPT)
 
 
 MB = 16  # blocks of /download: 1 MiB

@@ -4,11 +4,14 @@ import os
 import ssl
 import subprocess
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import PolicyBuilder, Store
 
 from deploy.tls import certs
 
@@ -30,6 +33,11 @@ def test_certificate_has_the_names_a_year_and_the_signature_of_its_authority(fol
     assert isinstance(certificate.public_key(), ec.EllipticCurvePublicKey)
     authority = x509.load_pem_x509_certificate((folder / "authority.pem").read_bytes())
     certificate.verify_directly_issued_by(authority)
+    usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert [*usage] == [ExtendedKeyUsageOID.SERVER_AUTH]
+    builder = PolicyBuilder().store(Store([authority]))
+    for subject in (x509.DNSName("localhost"), x509.DNSName("a.example.org"), x509.IPAddress(ip_address("::1"))):
+        builder.build_server_verifier(subject).verify(certificate, [])
     # Raises an error if the key does not belong to the certificate.
     ssl.create_default_context().load_cert_chain(folder / "fullchain.pem", folder / "privkey.pem")
 
