@@ -25,7 +25,9 @@ SECRETS = Path(".secrets")
 # The registry answered that it does not have the image. Other errors mean that it did not answer. Some registries send
 # the last message for an image that the user may not read. The push then fails and names the reason.
 ABSENT = re.compile(r"manifest unknown|name unknown|: not found$|repository does not exist", re.MULTILINE)
-NGINX_SETTINGS = ("ALLOWED_HOSTS", "CLIENT_REQUESTS", "MAX_BODY_BYTES", "PROXY_PROTOCOL", "TRUSTED_PROXIES")
+NGINX_SETTINGS = (
+    *("ALLOWED_HOSTS", "CLIENT_REQUESTS", "IDENTITY_HEADERS", "MAX_BODY_BYTES", "PROXY_PROTOCOL", "TRUSTED_PROXIES"),
+)
 
 
 def main() -> None:
