@@ -2,7 +2,7 @@
 
     python -m deploy.fork.new [NAME] [TITLE] [HOLDER]
 
-It replaces the template's name in all files, and removes the part "template": this file, its tests, its documentation.
+It replaces the template's name in all files, and removes the part "template": this file, its tests, its papers.
 The new commit has all that `make update` needs to rename a later version in the same way.
 """
 
@@ -27,6 +27,8 @@ def rename(root: Path, name: str, title: str, holder: str) -> None:
             text = re.sub(r"(?m)^(Copyright \(c\)) .*", rf"\1 {datetime.now(UTC).year} {holder}", text)
         for old, new in ((NAME, name), (TITLE, title), (TITLE.lower(), title.lower())):
             text = text.replace(old, new)
+        if path.name == "pyproject.toml":
+            text = re.sub(r'(?m)^version = ".+"', 'version = "0"', text)
         if text != read(path):
             path.write_text(text)
     remove("template", root)

@@ -31,7 +31,8 @@ PARTS = {
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),
     "template": (
         *("deploy/fork/new.py", "tests/fork", "tests/unit/fork/test_new.py", "tests/unit/fork/test_update.py"),
-        "tests/unit/test_fork.py",
+        *("tests/unit/test_fork.py", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+        *(".github/ISSUE_TEMPLATE", ".github/pull_request_template.md"),
     ),
     "swarm": ("deploy/swarm", "docs/several-machines.md", "tests/swarm"),
     "uwsgi": ("deploy/server/uwsgi.ini", "requirements/uwsgi.txt", "bench/reference/uwsgi.ini", "docs/backends.md"),

@@ -1,11 +1,11 @@
-"""Reads the project's own pages: README.md, if a fork has kept one, and docs/."""
+"""Reads the project's own pages: README.md and other pages beside it, and docs/."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [path for path in (ROOT / "README.md", *DOCS) if path.exists()]
+PAGES = [*sorted(ROOT.glob("*.md")), *DOCS]
 
 
 def table(name: str) -> dict[str, str]:

@@ -42,7 +42,9 @@ def test_clone_gets_a_name_and_a_history_of_its_own(clone):
     assert run(clone, "git", "status", "--porcelain") == run(clone, "git", "tag") == ""
     for name in NAMES:
         assert subprocess.run(["git", "grep", "-I", name], cwd=clone, stdout=subprocess.PIPE, check=False).stdout == b""
-    assert 'name = "shortener"' in (clone / "pyproject.toml").read_text()
+    assert 'name = "shortener"\nversion = "0"\n' in (clone / "pyproject.toml").read_text()
+    assert {path.name for path in clone.glob("*.md")} == {"README.md"}
+    assert not (clone / ".github" / "ISSUE_TEMPLATE").exists()
     assert " The shortener authors\n" in (clone / "LICENSE").read_text()
     assert "Shortener" in (clone / "README.md").read_text().splitlines()[0]
     assert "<title>{% block title %}Shortener{% endblock %}</title>" in (clone / "app/templates/base.html").read_text()
