@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help local dev deploy rollback releases swarm-deploy settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
+.PHONY: help audit sbom pin publish publish-all notes local dev deploy rollback releases swarm-deploy settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
 help: ## Other: List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
@@ -201,6 +201,49 @@ lock: .venv/bin/python ## Fork: Lock new dependencies of pyproject.toml, without
 upgrade: UPGRADE = --upgrade
 upgrade: lock .venv/node ## Fork: Move all locked versions to the newest, those of tests/linters too
 	.venv/bin/npm --prefix tests/linters update --package-lock-only
+
+# The licences that the packages in the images may have. uWSGI is under the GPL, with an exception for linked programs.
+LICENCES = MIT;BSD;Apache;PSF;ISC;MPL;Mozilla;ZPL;GPLv2+
+# Words in tests and examples that are no secrets.
+PLACEHOLDERS = --exclude-lines 'sha256-|"[Ss]ecrets":|"SECRETS":' --exclude-secrets 'secret[0-9]?|password'
+audit: .venv/audit .venv/local .venv/loadtest # Audit the locked packages for vulnerabilities, their licences, and the files for secrets
+	.venv/bin/pip-audit --strict --disable-pip --require-hashes $(GROUPS:%=--requirement requirements/%.txt)
+	.venv/bin/pip-licenses --from=mixed --allow-only='$(LICENCES)' --partial-match --packages $(call packages,$(filter gunicorn static loadtest,$(GROUPS)))
+	$(MAKE) --no-print-directory .venv/uwsgi # only with uwsgi
+	.venv/bin/pip-licenses --from=mixed --allow-only='$(LICENCES)' --partial-match --packages uwsgi # only with uwsgi
+	git ls-files -z | xargs -0 .venv/bin/detect-secrets-hook --exclude-files '^requirements/|package-lock.json$$' $(PLACEHOLDERS)
+packages = $(shell sed --quiet 's/^\([[:alnum:]._-]*\).*==.*/\1/p' $(1:%=requirements/%.txt))
+
+sbom: .venv/audit # Write an inventory (CycloneDX) of the Python packages in each image into .local
+	@mkdir -p .local
+	@for group in $(filter gunicorn uwsgi loadtest,$(GROUPS)); do \
+	  .venv/bin/cyclonedx-py requirements --output-reproducible --output-file .local/sbom-$$group.json requirements/$$group.txt; \
+	done
+
+pin: # Pin the base images in the Dockerfile by digest, or move the digests to the tags' newest
+	@for image in $$(sed --quiet 's/^ARG [A-Z]*_IMAGE=\([^@]*\).*/\1/p' Dockerfile); do \
+	  digest=$$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$$image"); \
+	  sed --in-place "s|^\(ARG [A-Z]*_IMAGE=$$image\)\(@.*\)\?\$$|\1@$$digest|" Dockerfile; \
+	done
+
+# .github/workflows/release.yml runs these. REGISTRY and RELEASE come from the environment. BuildKit adds an inventory
+# (SPDX) and the provenance to each image.
+publish: # Build the images for this machine's platform and push them to REGISTRY (RELEASE=v1.0.0)
+	@docker buildx create --name publish --driver docker-container >/dev/null 2>&1 || true
+	@for target in $(filter-out loadtest,$(TARGETS)); do \
+	  docker buildx build --builder publish --push --sbom=true --provenance=true --build-arg RELEASE="$$RELEASE" \
+	    --target $$target --tag "$$REGISTRY/$$target:$$RELEASE-$$(uname --machine)" .; \
+	done
+
+publish-all: # Give the images of both platforms, amd64 and arm64, one tag in REGISTRY (RELEASE=v1.0.0)
+	@for target in $(filter-out loadtest,$(TARGETS)); do \
+	  name="$$REGISTRY/$$target:$$RELEASE"; docker buildx imagetools create --tag "$$name" "$$name-x86_64" "$$name-aarch64"; \
+	done
+
+notes: # Write the section of RELEASE in CHANGELOG.md into .local/notes.md (RELEASE=v1.0.0)
+	@mkdir -p .local
+	@sed "1,/^## $${RELEASE#v}$$/d; /^## /,\$$d" CHANGELOG.md >.local/notes.md || true
+	@[[ -s .local/notes.md ]] || { echo "notes: CHANGELOG.md has no section $${RELEASE#v}: write one" >&2; exit 1; }
 
 clean: ## Other: Remove the virtual environment, caches and temporary files
 	rm -rf .venv .local .hypothesis .*_cache .coverage mutants tests/linters/node_modules

@@ -18,7 +18,7 @@ STACKS = [
     for kind in KINDS
     for backend in BACKENDS
 ]
-USER, PASSWORD = "ada", "an-analytical-engine"
+USER, PASSWORD = "ada", "an-analytical-engine"  # pragma: allowlist secret
 MODELS = """from django.contrib import admin
 from django.db import models
 
