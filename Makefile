@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help audit sbom pin publish publish-all notes local dev deploy rollback releases swarm-deploy settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
+.PHONY: help audit sbom pin publish publish-all notes local dev deploy rollback releases backup restore swarm-deploy settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
 help: ## Other: List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
@@ -23,7 +23,7 @@ dev: .venv/local ## Run: Run the site without Docker for development: edits are 
 	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi # only with uwsgi
 	@exec .venv/bin/python -m deploy.local.dev
 
-deploy: ## Deploy: Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name)
+deploy: ## Deploy: Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name, WAIT=60)
 	@exec $(PYTHON) -m deploy.release deploy
 
 rollback: ## Deploy: Switch back to the previous release, or to RELEASE=name
@@ -46,6 +46,14 @@ without: ## Fork: Remove optional parts (PART=demo, or several)
 update: ## Fork: Merge a later version of the template (FROM=its address, VERSION=v1.1.0)
 	@$(PYTHON) -m deploy.fork.update '$(FROM)' '$(VERSION)'
 
+# begin postgres
+backup: ## Run: Write a backup of the database in deploy/postgres to backups/
+	@exec $(PYTHON) -m deploy.postgres backup
+
+restore: ## Run: Replace that database by a backup (FILE=backups/NAME.dump)
+	@CONFIRM='$(CONFIRM)' exec $(PYTHON) -m deploy.postgres restore '$(FILE)'
+
+# end postgres
 doctor: ## Run: Check that this machine and the settings can run the site, and say how to fix faults
 	@exec $(PYTHON) -m deploy.doctor
 

@@ -39,6 +39,12 @@ for target in python nginx; do
   stand_in "$target" "$image"
 done
 
+# begin postgres
+# The database of deploy/postgres.
+image=$(sed -n 's/^ *image: \(postgres:.*\)/\1/p' ../deploy/postgres/postgres.yml)
+have "$image" || stand_in postgres "$image"
+# end postgres
+
 # The images of the tests' clusters (tests/engines.py, tests/swarm/cluster.py).
 have docker:dind || stand_in dind docker:dind
 have registry:3 || stand_in registry registry:3

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from app.variables import choice, integer
+from app.variables import choice, integer, with_secrets
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -43,4 +43,9 @@ def read(environ: Mapping[str, str]) -> Settings:
 @cache
 def settings() -> Settings:
     """Return this process's settings, read at the first call; raise SettingError for a bad value."""
-    return read(os.environ)
+    return read(environment())
+
+
+def environment() -> dict[str, str]:
+    """Return the environment with the secrets; raise SettingError for a bad line in a file of secrets."""
+    return with_secrets(os.environ)

@@ -1,6 +1,13 @@
-"""Functions that read and check one environment variable."""
+"""Functions that read and check environment variables, and the files that hold secret ones."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
+from stat import S_IMODE
+
+SECRETS = Path(".secrets")  # of a working tree
+STORED = Path("/run/secrets")  # in a container, where SECRETS_FILE names the file
+DATABASE = Path("/run/database/app.env")  # deploy/postgres writes it
 
 
 class SettingError(ValueError):
@@ -22,3 +29,38 @@ def integer(environ: Mapping[str, str], name: str, default: int, least: int, mos
     if not (value.isascii() and value.isdecimal() and least <= int(value) <= most):
         raise SettingError(f"{name} is {value!r}: it must be a whole number from {least} to {most}")
     return int(value)
+
+
+def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of `environ`, and those of the secrets that it does not have; raise SettingError.
+
+    Secrets are in files, because `docker inspect` shows the environment of a container.
+    """
+    name = environ.get("SECRETS_FILE", "")
+    if name and not (STORED / name).is_file():
+        raise SettingError(f"SECRETS_FILE is {name!r}: {STORED} has no such file: `make deploy` stores .secrets there")
+    return {**secrets(DATABASE), **secrets(STORED / name if name else SECRETS), **environ}
+
+
+def secrets(path: Path) -> dict[str, str]:
+    """Return the variables in a file with lines of NAME=value, or {} without a file; raise SettingError.
+
+    The error never contains a value.
+    """
+    try:
+        if path == SECRETS and (mode := S_IMODE(path.stat().st_mode)) & 0o077:
+            raise SettingError(f"{path} has mode {mode:o}: other users can read it: run `chmod 600 {path}`")
+        lines = path.read_text().split("\n")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingError(f"{path} cannot be read: {reason}") from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        name, is_there, value = line.rstrip("\r").partition("=")
+        if is_there and "\0" not in value and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            found[name] = value
+        elif line.strip() and not line.startswith("#"):
+            raise SettingError(f"{path}, line {number}: it must be NAME=value")
+    return found

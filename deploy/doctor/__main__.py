@@ -15,6 +15,7 @@ from typing import Any
 
 from deploy.docker import DeployError, docker
 from deploy.doctor import clone, consistency, machine
+from deploy.doctor.application import check_application
 from deploy.doctor.configuration import environment, limits
 from deploy.doctor.machine import Finding
 from deploy.doctor.settings import PORTS, refusals
@@ -64,6 +65,7 @@ def findings() -> Iterator[Finding]:
     yield from clone.check_clone(services)
     yield from clone.check_scale()
     yield from check_settings(services, info)
+    yield from check_application(services)
 
 
 def check_settings(services: dict[str, Any], info: dict[str, Any]) -> Iterator[Finding]:

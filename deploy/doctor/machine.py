@@ -59,9 +59,11 @@ def check_cgroups(info: dict[str, Any]) -> Iterator[Finding]:
 
 def check_memory(info: dict[str, Any], services: dict[str, Any]) -> Finding:
     """Check the machine's memory: during a deploy two releases of the app run beside nginx."""
-    app, nginx = (int(services[name].get("mem_limit", 0)) for name in ("app", "nginx"))
-    needed, total = 2 * app + nginx, int(info["MemTotal"])
-    text = f"{mib(total)} of memory; a deploy needs two releases of the app at {mib(app)}, and nginx at {mib(nginx)}"
+    needs = {name: int(services[name].get("mem_limit", 0)) for name in ("app", "nginx", "postgres") if name in services}
+    needed, total = needs["app"] + sum(needs.values()), int(info["MemTotal"])
+    app = needs.pop("app")
+    others = ", and ".join(f"{name} at {mib(memory)}" for name, memory in needs.items())
+    text = f"{mib(total)} of memory; a deploy needs two releases of the app at {mib(app)}, and {others}"
     return check(text, is_ok=total >= needed, remedy="lower APP_MEMORY, or add memory")
 
 

@@ -11,7 +11,7 @@ from app.variables import SettingError, integer
 from deploy.docker import DeployError
 from deploy.doctor.configuration import environment
 from deploy.release import names
-from deploy.server import launch
+from deploy.server import launch, release_command
 
 PORTS = {8080: "HTTP_PORT", 8443: "HTTPS_PORT"}  # nginx's ports, and the settings of the published ones
 
@@ -23,7 +23,7 @@ def refusals(services: dict[str, Any]) -> Iterator[str]:
     given["BACKEND"] = app["build"]["target"]
     given["RELEASE"] = app["build"].get("args", {}).get("RELEASE", "")
     given["APP_CPUS"] = str(app.get("cpus", ""))
-    for read in (launch.command, settings.read, check_release, check_cpus):
+    for read in (launch.command, release_command.limit, settings.read, check_release, check_cpus):
         try:
             read(given)
         except (SettingError, DeployError) as refusal:

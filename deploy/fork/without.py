@@ -28,6 +28,7 @@ PARTS = {
         *("deploy/server/gunicorn.conf.py", "requirements/gunicorn.txt", "bench/reference/gunicorn.conf.py"),
         *("requirements/thirdparty.txt", "tests/thirdparty", "docs/backends.md"),
     ),
+    "postgres": ("deploy/postgres", "docs/database.md", "tests/stack/test_postgres.py"),
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),
     "template": (
         *("deploy/fork/new.py", "tests/fork", "tests/unit/fork/test_new.py", "tests/unit/fork/test_update.py"),

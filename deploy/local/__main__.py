@@ -13,7 +13,8 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from app.variables import SettingError, choice, integer
-from deploy.server.launch import BACKENDS, check
+from deploy.server import release_command
+from deploy.server.launch import BACKENDS, check, exit_after
 
 ROOT = Path(__file__).parents[2]
 PRODUCTION = "deploy.server.launch"
@@ -26,7 +27,9 @@ def main(launcher: str = PRODUCTION) -> None:
     """
     os.chdir(ROOT)
     # The environment takes precedence over .env, as for Compose.
-    os.environ.update({key: value or "" for key, value in dotenv_values(".env").items() if key not in os.environ})
+    given = dotenv_values("app.env") | dotenv_values(".env")
+    os.environ.update({key: value or "" for key, value in given.items() if key not in os.environ})
+    os.environ.pop("SECRETS_FILE", None)  # of a container
     os.environ["PATH"] = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
     try:
         backend = choice(os.environ, "BACKEND", BACKENDS[0], BACKENDS)
@@ -34,6 +37,7 @@ def main(launcher: str = PRODUCTION) -> None:
         require("nginx", "install Debian's package nginx-light")
         require("setpriv", "it is part of util-linux, which only Linux has")
         bind, port = site_address()
+        release_command.limit(os.environ)
     except SettingError as error:
         sys.exit(f"local: {error}")
     run_dir = Path(".local", str(port))  # relative: supervisord.conf cannot quote a path with a space
@@ -53,6 +57,7 @@ def main(launcher: str = PRODUCTION) -> None:
     )
     Path(os.environ["DATA_DIR"]).mkdir(parents=True, exist_ok=True)
     check()
+    release_command.run(os.environ)
     lay_out(run_dir, plain_names=launcher != PRODUCTION)
     if launcher != PRODUCTION:
         return
@@ -101,4 +106,4 @@ def lay_out(run_dir: Path, *, plain_names: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    exit_after(main)

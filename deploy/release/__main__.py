@@ -13,10 +13,24 @@ import sys
 import time
 from pathlib import Path
 
-from deploy.docker import LONG, Container, DeployError, Project, Release, compose, docker, find_project, image_id, log
-from deploy.release import names, state
-from deploy.release.candidate import PATHS, create, removed_on_failure, watch
+from deploy.docker import (
+    LONG,
+    Container,
+    DeployError,
+    Project,
+    Release,
+    compose,
+    containers,
+    docker,
+    find_project,
+    image_id,
+    log,
+)
+from deploy.release import names, secrets, state
+from deploy.release.candidate import PATHS, create, refuse_interruption, removed_on_failure, watch
 from deploy.release.cleanup import CANDIDATE, find_live, reported, sockets, stop
+from deploy.release.command import run_command
+from deploy.release.hooks import run_hook
 from deploy.release.lock import locked
 from deploy.release.site import check_site, start_nginx
 
@@ -45,10 +59,16 @@ def main() -> None:
 def deploy(project: Project) -> None:
     """Build a release from the working tree and make it live."""
     state.check_settings(project)
-    if not image_id(project.repository):  # the lock runs in a container
+    secrets.check()
+    if is_first := not image_id(project.repository):  # the lock runs in a container
+        run_hook("before-build", expected(project, None), None)
         build_candidate("first", backend(project, None))
     with locked(project) as live:
-        go_live(project, build(project, backend(project, live)), live)
+        if not is_first:
+            run_hook("before-build", expected(project, live), live)
+        release = build(project, backend(project, live))
+        secrets.store(project, project.image(release), live, may_be_missing=False)
+        go_live(project, release, live, is_new=True)
 
 
 def rollback(project: Project) -> None:
@@ -67,6 +87,9 @@ def rollback(project: Project) -> None:
             raise DeployError(f"no earlier {wanted.strip()} is kept: see `make releases`")
         image, release = kept[-1]
         docker("tag", image, project.image(release))
+        secrets.store(project, image, live, may_be_missing=True)
+        if project.app["environment"].get("RELEASE_COMMAND"):
+            log("a rollback does not run RELEASE_COMMAND: the data stays as it is")
         go_live(project, release, live)
 
 
@@ -82,6 +105,11 @@ def list_releases(project: Project) -> None:
 def backend(project: Project, live: Container | None) -> str:
     """Return the backend to deploy: BACKEND in the environment, or else the live one, or else the one in .env."""
     return os.environ.get("BACKEND") or (live.release.backend if live else project.release.backend)
+
+
+def expected(project: Project, live: Container | None) -> Release:
+    """Return the release to build. Its name gets the time if another image has the name."""
+    return Release(names.requested() or names.defaults()[0], backend(project, live))
 
 
 def build(project: Project, backend: str) -> Release:
@@ -105,19 +133,33 @@ def build_candidate(name: str, backend: str) -> None:
     compose("build", *options, "app", release=Release(CANDIDATE, backend), is_shown=True, seconds=LONG)
 
 
-def go_live(project: Project, release: Release, previous: Container | None) -> None:
-    """Start, watch and promote the release, and retire the previous one; raise DeployError if the release fails."""
+def go_live(
+    project: Project,
+    release: Release,
+    previous: Container | None,
+    *,
+    is_new: bool = False,
+) -> None:
+    """Start, watch and promote the release, and retire the previous one; raise DeployError if the release fails.
+
+    Only for a new release, run the fork's release command and the hook that can refuse it.
+    """
     begun = time.monotonic()
+    refuse_interruption(project, release, containers(project, "app"))
     log("checking its settings, importing its application, publishing its static files")
     ahead = ["python", "-m", "deploy.server.publish_static", "--ahead"]
     compose("run", "--rm", "--no-deps", "--no-TTY", "assets", *ahead, release=release)
+    if is_new:
+        run_command(project, release)
     with removed_on_failure(project, previous) as before:
         log("starting it beside the live release" if previous else "starting it")
         candidate = create(project, release, before)
         docker("start", candidate.id)
         watch(project, candidate)
-        commit = state.prepare(release)
+        commit = state.prepare(release, **secrets.recorded())
         docker("update", "--restart", project.app.get("restart", "no"), candidate.id)
+        if is_new:
+            run_hook("before-promotion", release, previous)
         log("promoting it")
         sockets(candidate, "promote", candidate.id, *PATHS)
         start_nginx(project, release)
@@ -125,11 +167,13 @@ def go_live(project: Project, release: Release, previous: Container | None) -> N
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the candidate is removed, or it is recorded
         commit()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    with reported("the release is live, but a hook failed"):
+        run_hook("after-promotion", release, previous)
     with reported("not recorded for a rollback"):
         state.record(project, candidate)
     # Publishes the files served at / too, and creates the container that `docker compose up` and `start` expect.
     with reported("the files at / were not published"):
-        compose("up", "--detach", "--no-build", "--no-deps", "assets", release=release)
+        compose("up", "--detach", "--no-build", "--no-deps", "assets", "release", release=release)
     if previous:
         log(f"draining {previous.release}")
         stop(previous)

@@ -60,16 +60,17 @@ def added(project: Project, before: list[Container]) -> list[Container]:
     return [each for each in containers(project, "app") if each.id not in known]
 
 
-def create(project: Project, release: Release, before: list[Container]) -> Container:
-    """Create the container of the release beside the others, and return it; raise DeployError if Compose would do more.
+def beside(before: list[Container]) -> list[str]:
+    """Return the options of `docker compose up` that create one more container of the app."""
+    return ["--no-start", "--no-deps", "--no-build", "--no-recreate", "--scale", f"app={len(before) + 1}", "app"]
 
-    Until its promotion the candidate does not claim live.sock, and does not restart with the engine or the machine.
-    """
+
+def refuse_interruption(project: Project, release: Release, before: list[Container]) -> None:
+    """Raise DeployError if Compose would do more than create the container of the release beside the others."""
     for service, how in project.app.get("depends_on", {}).items():
         if how["condition"] != "service_completed_successfully" and not containers(project, service):
             raise DeployError(f"the app depends on {service}: start it with `docker compose up --detach {service}`")
-    options = ["--no-start", "--no-deps", "--no-build", "--no-recreate", "--scale", f"app={len(before) + 1}", "app"]
-    plan = compose("--progress=plain", "--dry-run", "up", *options, release=release, stderr=subprocess.STDOUT)
+    plan = compose("--progress=plain", "--dry-run", "up", *beside(before), release=release, stderr=subprocess.STDOUT)
     # DRY-RUN MODE - Container NAME Creating
     steps = [line.split()[3:] for line in plan.splitlines() if line.lstrip().startswith("DRY-RUN")]
     if others := [" ".join(step) for step in steps or [["unknown"]] if step[-1] not in HARMLESS]:
@@ -80,7 +81,14 @@ def create(project: Project, release: Release, before: list[Container]) -> Conta
         )
     for volume in re.findall(r'Volume "(\S+)" exists but doesn\'t match', plan):
         log(f"volume {volume} was changed, and stays as it is: `docker compose down --volumes` removes all volumes")
-    compose("up", *options, release=release)
+
+
+def create(project: Project, release: Release, before: list[Container]) -> Container:
+    """Create the container of the release beside the others, and return it.
+
+    Until its promotion the candidate does not claim live.sock, and does not restart with the engine or the machine.
+    """
+    compose("up", *beside(before), release=release)
     found = added(project, before)
     if len(found) != 1 or found[0].release != release:
         raise DeployError(
@@ -124,4 +132,6 @@ def watch(project: Project, candidate: Container) -> None:
 
 def describe(container: Container) -> str:
     """Return the container's state as a clause of a sentence."""
-    return f"it is {container.state} and {container.health}, and was restarted {container.restarts} times"
+    checks: list[dict[str, str]] = container.found["State"].get("Health", {}).get("Log") or []
+    check = f"; {checks[-1]['Output'].strip()}" if checks and container.health == "unhealthy" else ""
+    return f"it is {container.state} and {container.health}, and was restarted {container.restarts} times{check}"

@@ -45,8 +45,9 @@ def recover(project: Project) -> Container | None:
             stop(other)
     if live:
         state.follow(project, live)
-    for one_off in containers(project, "assets", one_off=True):
-        stop(one_off)
+    for service in ("assets", "release"):
+        for one_off in containers(project, service, one_off=True):
+            stop(one_off)
     return live
 
 

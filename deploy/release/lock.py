@@ -3,18 +3,48 @@
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from threading import Timer
 
-from deploy.docker import SECONDS, Container, DeployError, Project, docker
+from deploy.docker import SECONDS, Container, DeployError, Project, docker, log
 from deploy.release.cleanup import recover, tidy
+
+RETRY_SECONDS = 2
+
+
+class LockedError(DeployError):
+    """Another deploy holds the lock."""
 
 
 @contextmanager
 def locked(project: Project) -> Generator[Container | None]:
-    """Hold the lock, and give the live container to the block; raise DeployError if another deploy holds it.
+    """Hold the lock, and give the live container to the block; raise DeployError if another deploy holds the lock.
+
+    Wait for the lock for the seconds in WAIT.
+    """
+    wait = os.environ.get("WAIT") or "0"
+    if not wait.isdecimal():
+        raise DeployError(f"WAIT is {wait!r}: it must be a whole number of seconds")
+    deadline = time.monotonic() + int(wait)
+    with ExitStack() as stack:
+        while True:
+            try:
+                live = stack.enter_context(held(project))
+                break
+            except LockedError as error:
+                if time.monotonic() > deadline:
+                    raise
+                log(f"waiting for at most {deadline - time.monotonic():.0f} seconds: {str(error).partition(':')[0]}")
+                time.sleep(RETRY_SECONDS)
+        yield live
+
+
+@contextmanager
+def held(project: Project) -> Generator[Container | None]:
+    """Hold the lock, and give the live container to the block; raise LockedError if another deploy holds it.
 
     An interrupted deploy is finished before the block, and unused images and sockets are removed after it. The lock is
     a container with a fixed name, which ends when this process and the commands that it runs have ended.
@@ -43,7 +73,10 @@ def locked(project: Project) -> Generator[Container | None]:
         if output != "locked\n":
             if "is already in use" in output:
                 by = docker("container", "inspect", "--format", "{{.Config.Labels.holder}}", name).strip()
-                output = f"another deploy is running ({by}): try again when it has ended, or `docker rm --force {name}`"
+                raise LockedError(
+                    f"another deploy is running ({by}): "
+                    f"try again when it has ended, or with WAIT=60, or `docker rm --force {name}`"
+                )
             raise DeployError(output.strip() or f"docker run did not start the lock within {SECONDS} seconds")
         live = recover(project)
         try:

@@ -43,5 +43,7 @@ def ask(nginx: Container, path: str) -> str:
     script = 'curl "$@" "https://127.0.0.1:8443$0" || [ $? != 7 ] || curl "$@" "http://127.0.0.1:8080$0"; true'
     body, _, status = docker("exec", nginx.id, "sh", "-c", script, path, *options).rpartition("\n")
     if not "100" < status < "500":
-        raise DeployError(f"nginx answers {path} with {status}")
+        failing = re.findall(r'"([^"]+)": ?false', body) if path == "/readyz" else []
+        reason = f": these readiness checks fail: {', '.join(failing)}" * bool(failing)
+        raise DeployError(f"nginx answers {path} with {status}{reason}")
     return body

@@ -73,9 +73,11 @@ def prepare(release: Release, **settings: str) -> Callable[[], None]:
 
 def follow(project: Project, live: Container) -> None:
     """Record the live release in .env and in the history, if a deploy was killed or this is another working copy."""
-    if live.release != project.release or not ENV.exists():
+    held, stored = live.environ.get("SECRETS_FILE", ""), project.app["environment"].get("SECRETS_FILE") or ""
+    if live.release != project.release or held != stored or not ENV.exists():
         log(f".env is not about the live release: writing {live.release} to it")
-        prepare(live.release, **({} if ENV.exists() else running_settings(project, live)))()
+        settings = {} if ENV.exists() else running_settings(project, live)
+        prepare(live.release, **settings | ({"SECRETS_FILE": held} if held != stored else {}))()
     if live.release.name != "dev":
         record(project, live)
 

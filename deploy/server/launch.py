@@ -14,21 +14,21 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 from threading import Timer
 from types import FrameType
+from typing import NoReturn
 from zoneinfo import TZPATH
 
-from app.settings import settings
+from app.settings import environment, settings
 from app.variables import SettingError, choice, integer
 from deploy.server.drain import SIGNALS
 from deploy.server.live import UNIX, own_address
 from deploy.server.sizing import cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
-SECRETS = Path("/run/secrets/app.env")  # deploy/swarm/stack.yml
 REPORT_SECONDS = 5  # of importing, until the launcher says that it does
 OPEN_FILES = 4096  # in each process; the application may raise the limit
 BACKENDS = (  # the first is the default
@@ -42,6 +42,20 @@ def main() -> None:
     """Check that the server can start, and start it."""
     signal.signal(signal.SIGTERM, stop)  # by default, process 1 ignores it
     become(check())
+
+
+def exit_after(command: Callable[[], None]) -> NoReturn:
+    """Run the command, and exit at once: a thread that the app started when it was imported may never end."""
+    code: object = 0
+    try:
+        command()
+    except SystemExit as error:
+        code = error.code or 0
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
@@ -83,8 +97,7 @@ def check() -> list[str]:
     report.daemon = True
     report.start()
     try:
-        for name, value in secrets(SECRETS.read_text() if SECRETS.exists() else "").items():
-            os.environ.setdefault(name, value)
+        os.environ.update(environment())
         arguments = command(os.environ)
         settings()
         application = getattr(importlib.import_module("app.wsgi"), "application", None)
@@ -116,18 +129,6 @@ def remedy(error: BaseException) -> str:
             return f": the container cannot write to {name}: keep data in {folder} (DATA_DIR), temporary files in /tmp"
         case _:
             return ""
-
-
-def secrets(text: str) -> dict[str, str]:
-    """Return the variables in lines of NAME=value; raise SettingError, without the value, for any other line."""
-    found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip() and not line.startswith("#"):
-            name, is_there, value = line.partition("=")
-            if not (is_there and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)):
-                raise SettingError(f"{SECRETS}, line {number}: it must be NAME=value")
-            found[name] = value
-    return found
 
 
 def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
@@ -168,4 +169,4 @@ def size(environ: Mapping[str, str]) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main()
+    exit_after(main)

@@ -37,6 +37,7 @@ RETRY_SECONDS = 0.5  # between two attempts to reach a server that has served be
 HAND_OVER_SECONDS = 5.0  # for another server to say that it is ready
 FOLDER = "/run/app"
 ID_LENGTH = 64  # of a container
+MOST_BYTES = 65536  # of a response
 UNIX = "unix:"
 REMEDY = "until the application answers 200 there, the site does not start (docs/your-app.md)"
 WAITS = ".waits"  # suffix of the mark beside a socket whose container must not claim live.sock
@@ -94,6 +95,19 @@ def request(path: str, environ: Mapping[str, str]) -> bytes:
     headers |= {"X-Forwarded-Host": host, "X-Forwarded-Port": "443"}
     lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+def failed_checks(address: str) -> str:
+    """Return the names of the readiness checks that fail, as the end of a sentence, or ""."""
+    text = b""
+    with suppress(OSError), connect(address, time.monotonic()) as server:
+        server.settimeout(ANSWER_SECONDS)
+        server.sendall(request("/readyz", os.environ))
+        while len(text) < MOST_BYTES and (more := server.recv(4096)):
+            text += more
+    parts = text.partition(b'"checks"')[2].split(b",")
+    names = [part.split(b'"')[-2].decode() for part in parts if part.rstrip(b"} \n").endswith(b"false")]
+    return f": these readiness checks fail: {', '.join(names)}" * bool(names)
 
 
 def connect(address: str, deadline: float) -> socket.socket:
@@ -212,7 +226,8 @@ def refuse(address: str, path: str, status: bytes) -> "NoReturn":
 
 def complaint(address: str, path: str, status: bytes) -> str:
     """Return one sentence about a wrong status, or about no status."""
-    return f"{address} answers {path} with {status.decode(errors='replace') or 'nothing'}"
+    reason = failed_checks(address) if (path, status) == ("/readyz", b"503") else ""
+    return f"{address} answers {path} with {status.decode(errors='replace') or 'nothing'}{reason}"
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
 
 So a page of an earlier release still finds its files during a deploy, and for 30 days after it. The service first
 checks the settings and imports the application, so that a release that cannot start changes nothing.
+The application has its variables, secrets and networks then.
 """
 
 import json
@@ -16,7 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from app.assets import MANIFEST, PREFIX, ROOT
-from deploy.server.launch import check
+from deploy.server.launch import check, exit_after
 
 VOLUME = Path("/var/lib/assets")
 KEPT_SECONDS = 30 * 86400  # after a later release was published; longer than a page stays open
@@ -66,9 +67,14 @@ def listed(target: Path) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Check that the release can start, and publish its files."""
     check()
     if sys.argv[1:] not in ([], ["--ahead"]):
         sys.exit("usage: python -m deploy.server.publish_static [--ahead]")
     run = publish_ahead if sys.argv[1:] else publish
     print(f"assets: published {run(Path(os.environ['STATIC_DIR']), VOLUME, time.time())} files")
+
+
+if __name__ == "__main__":
+    exit_after(main)

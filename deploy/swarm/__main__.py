@@ -14,14 +14,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from app.variables import SECRETS, SettingError, secrets
 from deploy.docker import LONG, DeployError, Release, docker
 from deploy.release import names
+from deploy.server import release_command
 from deploy.server.launch import BACKENDS
-from deploy.swarm.rollout import service, wait_for_job, wait_for_update
+from deploy.swarm.rollout import REPLICA_SECONDS, logs, service, wait_for_job, wait_for_update
 
 log = partial(print, "swarm:", flush=True)
 
-SECRETS = Path(".secrets")
 # The registry answered that it does not have the image. Other errors mean that it did not answer. Some registries send
 # the last message for an image that the user may not read. The push then fails and names the reason.
 ABSENT = re.compile(r"manifest unknown|name unknown|: not found$|repository does not exist", re.MULTILINE)
@@ -35,7 +36,7 @@ def main() -> None:
     os.chdir(Path(__file__).parents[2])
     try:
         deploy(settings())
-    except (DeployError, OSError) as error:
+    except (DeployError, SettingError, OSError) as error:
         sys.exit(f"swarm: {error}")
 
 
@@ -51,10 +52,17 @@ def deploy(given: dict[str, str]) -> None:
         raise DeployError(
             "this engine is no swarm manager: run `docker swarm init` on it, or set DOCKER_HOST to a manager"
         )
+    secrets(SECRETS)  # refuses a bad file before anything is built
     live = service(f"{stack}_app")
     release = Release(names.requested() or names.defaults()[0], backend(given, live))
     nginx, app = f"nginx:{fingerprint()}", f"{registry}/app:{release.tag}"
-    given |= {"RELEASE": release.name, "BACKEND": release.backend, "NGINX": nginx, "AHEAD": ""}
+    given |= {
+        "RELEASE": release.name,
+        "BACKEND": release.backend,
+        "NGINX": nginx,
+        "AHEAD": "",
+        "SECRETS_FILE": "app.env",
+    }
     targets = {
         f"{registry}/{nginx}": ["nginx"],
         app: [release.backend, "--build-arg", f"RELEASE={release.name}"],
@@ -73,6 +81,7 @@ def deploy(given: dict[str, str]) -> None:
         # Otherwise `docker stack deploy` would undo `docker service scale`.
         given.setdefault("REPLICAS", str(replicas))
     given["SECRETS"] = create_secret(stack)
+    given["STARTED"] = "" if app not in missing and names.requested() else f"{time.time():.0f}"
     go_live(stack, release, live, given)
     log(f"{release} is live, after {time.monotonic() - begun:.0f} seconds")
 
@@ -82,6 +91,7 @@ def go_live(stack: str, release: Release, live: dict[str, Any], given: dict[str,
     try:
         log(f"publishing the static files of {release} on every node")
         publish(stack, given | {"AHEAD": "--ahead"})
+        run_release_command(stack, given)
         log(f"updating to {release}")
         stack_deploy("deploy/swarm/stack.yml", stack, given)
         nginx_error = wait_for_both(stack)
@@ -92,6 +102,19 @@ def go_live(stack: str, release: Release, live: dict[str, Any], given: dict[str,
     publish(stack, given)  # now also the files served at /
     if nginx_error:
         raise DeployError(f"{release} is live, but the update of nginx failed: {nginx_error}")
+
+
+def run_release_command(stack: str, given: dict[str, str]) -> None:
+    """Run RELEASE_COMMAND once and show its output; raise DeployError if it fails. A rollback does not run it."""
+    if not given.get("RELEASE_COMMAND"):
+        return
+    if not given["STARTED"]:
+        log("RELEASE names a release in the registry: RELEASE_COMMAND is not run")
+        return
+    log("running RELEASE_COMMAND")
+    stack_deploy("deploy/swarm/stack-release.yml", stack, given)
+    wait_for_job(f"{stack}_release", REPLICA_SECONDS + release_command.limit(given))
+    print(logs(f"{stack}_release"), flush=True)
 
 
 def settings() -> dict[str, str]:

@@ -27,9 +27,9 @@ def tasks(name: str) -> list[dict[str, Any]]:
         return tasks(name)  # the engine removed an old task between the two commands
 
 
-def wait_for_job(name: str) -> None:
+def wait_for_job(name: str, seconds: int = REPLICA_SECONDS) -> None:
     """Wait until the latest iteration of a job is complete on every node; raise DeployError if it fails on one."""
-    for found in waiting(name):
+    for found in waiting(name, seconds):
         iteration = service(name)["JobStatus"]["JobIteration"]
         ours = [task for task in found if task["JobIteration"] == iteration]
         states = [task["Status"]["State"] for task in ours if task["DesiredState"] in ("complete", "running")]
@@ -68,19 +68,19 @@ def is_within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
     )
 
 
-def waiting(name: str) -> Iterator[list[dict[str, Any]]]:
-    """Yield the service's tasks twice a second; raise DeployError if no further task runs for REPLICA_SECONDS."""
+def waiting(name: str, seconds: int = REPLICA_SECONDS) -> Iterator[list[dict[str, Any]]]:
+    """Yield the service's tasks twice a second; raise DeployError if no further task runs within so many seconds."""
     up: set[str] = set()
-    deadline = time.monotonic() + REPLICA_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = tasks(name)
         if further := {task["ID"] for task in found if task["Status"]["State"] in ("running", "complete")} - up:
             up |= further
-            deadline = time.monotonic() + REPLICA_SECONDS
+            deadline = time.monotonic() + seconds
         yield found
         time.sleep(0.5)
     raise DeployError(
-        f"{name}: no further replica after {REPLICA_SECONDS} seconds; the engine keeps trying: {errors(tasks(name))}"
+        f"{name}: no further replica after {seconds} seconds; the engine keeps trying: {errors(tasks(name))}"
     )
 
 

@@ -201,7 +201,7 @@ def broken_release(site: DrillSite, clients: Load) -> None:
 @drill("a deploy with a changed network", NOTHING_FAILS)
 def change_network(site: DrillSite, clients: Load) -> None:
     compose = (site.root / "docker-compose.yml").read_text()
-    site.write("docker-compose.yml", compose.replace("internal: { internal: true }", "internal: {}"))
+    site.write("docker-compose.yml", compose.replace("private: { internal: true,", "private: { internal: false,"))
     site.make(fails=True)
     site.write("docker-compose.yml", compose)
     clients.said = "refused"

@@ -1,6 +1,9 @@
 """Containers and images: hardening, invalid settings, and an app that fails to start."""
 
+import errno
 import json
+import socket
+import subprocess
 
 import httpx
 import pytest
@@ -68,6 +71,17 @@ def test_only_nginx_and_locust_publish_ports_on_loopback(running):
 def test_network_of_app_is_internal(running):
     [name] = running.inspect("app")["NetworkSettings"]["Networks"]
     assert json.loads(docker("network", "inspect", name))[0]["Internal"] is True
+
+
+def test_app_reaches_no_address_of_this_machine(running):
+    found = subprocess.run(
+        ["hostname", "--all-ip-addresses"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    connect = "import socket, sys; sys.exit(socket.socket().connect_ex((sys.argv[1], int(sys.argv[2]))))"
+    with socket.create_server(("", 0)) as server:
+        for address in (each for each in found if "." in each):
+            refusal = running.execute("app", "python", "-c", connect, address, str(server.getsockname()[1]))
+            assert refusal.returncode == errno.ENETUNREACH, address
 
 
 def test_image_has_own_server_and_no_build_tools(running):

@@ -231,9 +231,9 @@ def test_deploy_killed_at_each_step_loses_no_request(site, tmp_path):
 def test_what_compose_would_interrupt_is_refused_and_a_new_network_is_not(site):
     before, compose = site.resources(), (site.root / "docker-compose.yml").read_text()
     with load(site.url) as clients:
-        site.write("docker-compose.yml", compose.replace("internal: { internal: true }", "internal: {}"))
+        site.write("docker-compose.yml", compose.replace("private: { internal: true,", "private: { internal: false,"))
         output = site.make(fails=True, COMPOSE_PROGRESS="quiet")  # with which Compose would print no plan
-        assert re.search(r"would interrupt the site.*Container \S+ Stopping.*Network \S+_internal Removed", output)
+        assert re.search(r"would interrupt the site.*Container \S+ Stopping.*Network \S+_private Removed", output)
         assert site.resources() == before
         site.write("docker-compose.yml", compose)
         database = {"image": f"{site.project}-nginx:local", "pull_policy": "never", "command": ["sleep", "60"]}
@@ -246,8 +246,8 @@ def test_what_compose_would_interrupt_is_refused_and_a_new_network_is_not(site):
         site.write("overlay.yml", json.dumps(overlay))
         assert "nginx is connected to" in site.make(fails=True, **with_overlay)
         assert site.resources() == before
-        changed = compose.replace("networks: [internal]", "networks: [outside]").replace("size=1m", "size=2m")
-        site.write("docker-compose.yml", f"{changed}  outside: {{}}\n")
+        changed = compose.replace("networks: [private]", "networks: [private, outbound]").replace("size=1m", "size=2m")
+        site.write("docker-compose.yml", changed)
         assert f"volume {site.project}_run was changed" in site.make(RELEASE="outside", CLIENT_REQUESTS="10000")
         site.write("docker-compose.yml", compose)
         assert "nginx keeps its settings" in site.make(RELEASE="inside", CLIENT_REQUESTS="10000")
@@ -338,7 +338,7 @@ def test_fixed_hostname_is_no_obstacle(site):
     compose = (site.root / "docker-compose.yml").read_text()
     site.write(
         "docker-compose.yml",
-        compose.replace("    networks: [internal]\n", "    networks: [internal]\n    hostname: app\n"),
+        compose.replace("    cpus:", "    hostname: app\n    cpus:"),
     )
     try:
         with load(site.url) as clients:

@@ -47,7 +47,7 @@ def replicas(tmp_path_factory):
         "image": "${COMPOSE_PROJECT_NAME}-app:dev-gunicorn",
         "pull_policy": "never",
         "command": ["python", "-c", SILENT],
-        "networks": {"internal": {"aliases": ["app"]}},
+        "networks": {"private": {"aliases": ["app"]}},
         "scale": 0,
         "init": True,
         "user": "0:0",  # SO_BINDTODEVICE
@@ -55,7 +55,7 @@ def replicas(tmp_path_factory):
     }
     services = {
         "app": {"environment": {"LISTEN": "0.0.0.0:8000"}, "volumes": [f"{module}:/srv/app/wsgi.py:ro"]},
-        "nginx": {"environment": {"NGINX_UPSTREAM": "replicas"}, "networks": ["edge", "internal"]},
+        "nginx": {"environment": {"NGINX_UPSTREAM": "replicas"}, "networks": ["edge", "private"]},
         "silent": silent,
     }
     yield from running(ComposeStack("gunicorn", "-replicas", json.dumps({"services": services})))

@@ -9,10 +9,12 @@ from unittest.mock import Mock
 import pytest
 import yaml
 
+from app import variables
 from app.settings import Settings
 from deploy.docker import Release
 from deploy.local.__main__ import site_address
-from deploy.server import launch, live, publish_static
+from deploy.release import secrets
+from deploy.server import launch, live, publish_static, release_command
 from tests.unit.configuration import (
     ROOT,
     compose,
@@ -86,6 +88,14 @@ def test_nginx_can_send_what_the_app_keeps():
     assert f"data:{prefix}/private:ro" in services["nginx"]["volumes"]
 
 
+def test_stored_secrets_are_mounted_where_the_app_reads_them():
+    for name in ("app", "assets", "release"):
+        assert f"{secrets.VOLUME}:{variables.STORED}:ro" in services[name]["volumes"]
+        assert secrets.FILE in services[name]["environment"]
+    assert f"--mode=700 {variables.STORED}\n" in dockerfile
+    assert f"cd {variables.STORED};" in secrets.WRITE
+
+
 def test_users_are_the_same_in_image_compose_and_volume():
     assert re.findall(r"^USER (\S+)$", dockerfile, re.MULTILINE) == ["10001:10001", "101:101", "10001:10001"]
     assert services["app"]["user"] == services["assets"]["user"] == services["locust-web"]["user"] == "10001:10001"
@@ -116,6 +126,12 @@ def test_tls_overlay_has_the_ports_and_folders_of_nginx():
     port = re.search(r"listen (\d+) ssl", control)[1]
     assert overlay["ports"] == ["${HTTP_BIND:-127.0.0.1}:${HTTPS_PORT:-8443}:" + port]
     assert "https_port=${HTTPS_PORT:-8443}\n" in control
+
+
+def test_remote_overlay_removes_only_the_folder_of_this_machine():
+    text = (ROOT / "deploy" / "remote" / "remote.yml").read_text().replace("!override", "")
+    volumes = yaml.safe_load(text)["services"]["nginx"]["volumes"]
+    assert volumes == [each for each in services["nginx"]["volumes"] if not each.startswith(".")]
 
 
 def test_image_tag_names_the_release():
@@ -166,6 +182,10 @@ def test_launcher_has_the_defaults_of_the_example():
     line = launch.command({})
     assert line[0] == defaults_in_example()["BACKEND"]
     assert line[line.index("--threads") + 1] == defaults_in_example()["WEB_THREADS"]
+
+
+def test_release_command_has_the_time_limit_of_the_example():
+    assert str(release_command.limit({})) == defaults_in_example()["RELEASE_SECONDS"]
 
 
 def test_make_local_has_the_defaults_of_the_example(monkeypatch):

@@ -14,13 +14,13 @@ HELP = set(re.findall(r"^([a-z-]+):.*## [A-Z]", MAKEFILE, re.MULTILINE))
 FOLDERS = "|".join(re.escape(path.name) for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 PATH = re.compile(rf"(?<![\w./<-])(?:{FOLDERS}|\.github|\.ci)/[\w./*-]*\w/?")
 # Commands of this project write into these folders.
-GENERATED = ("loadtest/report/", "deploy/tls/certs/", "deploy/tls/acme/")
+GENERATED = ("loadtest/report/", "deploy/tls/certs/", "deploy/tls/acme/", "deploy/hooks/", "deploy/known_hosts")
 YOURS = "app/packages"  # docs/your-app.md: a folder of the reader
 # A fork may delete these files of the demo by hand, instead of with `make without`.
 DEMO = ("app/handlers/api.py", "app/handlers/pages.py", "app/static/root/", "tests/app/", "tests/app/stack/")
 DELETED = tuple(path for path in DEMO if not (ROOT / path).exists())
 # A reader of README.md writes these.
-TUTORIAL = {"app/templates/team.html", "tests/app/unit/test_team.py"}
+TUTORIAL = {"app/database/alembic.ini", "app/templates/team.html", "tests/app/unit/test_team.py"}
 
 
 def parts(path):

@@ -1,4 +1,4 @@
-"""The decisions of `make swarm-deploy`, with a stub for `docker`: order, backend, failures; the lines of .secrets."""
+"""The decisions of `make swarm-deploy`, with a stub for `docker`: order, backend, failures."""
 
 import re
 from types import SimpleNamespace
@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 
 from deploy.docker import DeployError
-from deploy.server import launch
 from deploy.server.launch import BACKENDS
 from deploy.swarm import __main__ as swarm
 from deploy.swarm import rollout
@@ -220,14 +219,3 @@ def test_rollout_fails_only_if_no_further_replica_runs_in_time(monkeypatch):
     with pytest.raises(DeployError, match="site_app: no further replica after 300 seconds"):
         list(rollout.waiting("site_app"))
     assert 1300 <= now < 1302
-
-
-def test_secrets_are_lines_of_name_and_value():
-    assert launch.secrets("# none\n\nA=1\nB_2=x=y #\n") == {"A": "1", "B_2": "x=y #"}
-
-
-@pytest.mark.parametrize("line", ["secret", "A B=secret", "=secret", "2=secret"])
-def test_malformed_line_is_refused_without_its_value(line):
-    with pytest.raises(launch.SettingError, match="line 2: it must be NAME=value") as refused:
-        launch.secrets(f"A=1\n{line}")
-    assert "secret" not in str(refused.value).replace(str(launch.SECRETS), "")

@@ -15,8 +15,9 @@ from tests.unit.configuration import directives
 ROOT = Path(__file__).parents[3]
 
 one_machine = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-files = [yaml.safe_load((ROOT / "deploy" / name).read_text()) for name in ("swarm/stack-assets.yml", "swarm/stack.yml")]
-many_machines = files[0]["services"] | files[1]["services"]
+names = ("swarm/stack-assets.yml", "swarm/stack.yml", "swarm/stack-release.yml")
+files = [yaml.safe_load((ROOT / "deploy" / name).read_text()) for name in names]
+many_machines = files[0]["services"] | files[1]["services"] | files[2]["services"]
 publishing = many_machines["assets"].pop("command")
 
 # Keys with the same value in both files.
@@ -27,11 +28,12 @@ OTHERWISE = {
     "command": "compared below",
     "cpus": "deploy.resources",
     "deploy": "only Swarm has it",
+    "labels": "a new one starts the job again",
+    "env_file": "Swarm has no optional file; the variables are in .secrets",
     "depends_on": "Swarm starts all services at once; deploy/swarm/__main__.py does what needs an order",
     "environment": "compared below",
     "image": "from a registry",
     "mem_limit": "deploy.resources",
-    "network_mode": "Swarm has no `none`",
     "networks": "compared below",
     "pids_limit": "deploy.resources",
     "ports": "Swarm publishes on every address of a node",
@@ -44,7 +46,7 @@ OTHERWISE = {
     "volumes": "no sockets, and nginx's configuration is in its image",
 }
 # Settings that only several machines need.
-MORE = {"app": {"LISTEN": "0.0.0.0:8000"}, "nginx": {"NGINX_UPSTREAM": "replicas"}, "assets": {}}
+MORE = {"app": {"LISTEN": "0.0.0.0:8000"}, "nginx": {"NGINX_UPSTREAM": "replicas"}, "assets": {}, "release": {}}
 
 
 @pytest.mark.parametrize("name", many_machines)
@@ -73,14 +75,18 @@ def test_stop_waits_for_dns_the_queue_and_the_longest_request():
     assert seconds > drain.DNS_DELAY + drain.QUIET_SECONDS + live.ANSWER_SECONDS + graceful
 
 
+def test_release_command_is_run_by_the_same_command():
+    assert shlex.split(many_machines["release"]["command"]) == [*one_machine["release"]["command"], "--now"]
+
+
 def test_every_service_is_in_both_files():
     assert many_machines.keys() == {name for name, service in one_machine.items() if "profiles" not in service}
 
 
 def test_static_files_are_published_by_the_image_of_the_app_for_nginx():
     for key in ("image", "secrets", "user"):
-        assert many_machines["assets"][key] == many_machines["app"][key]
-    assert files[0]["secrets"] == files[1]["secrets"]
+        assert many_machines["assets"][key] == many_machines["release"][key] == many_machines["app"][key]
+    assert files[0]["secrets"] == files[1]["secrets"] == files[2]["secrets"]
     assert files[0]["volumes"].items() <= files[1]["volumes"].items()
     assert files[0]["networks"].items() <= files[1]["networks"].items()
 
@@ -95,15 +101,15 @@ def test_tmpfs_mounts_are_the_same_in_both_files():
 
 
 def test_networks_are_the_same_and_the_internal_one_has_no_gateway():
+    assert one_machine["app"]["networks"] == ["private"]
+    assert [many_machines[name]["networks"] for name in ("app", "assets")] == [["internal"], ["internal"]]
+    # On one machine nginx and the app share a socket instead of a network. locust runs on one machine.
+    assert [*one_machine["nginx"]["networks"], "internal"] == ["edge", "loadtest", "internal"]
+    assert many_machines["nginx"]["networks"] == ["edge", "internal"]
     networks = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["networks"]
-    for name in ("app", "nginx"):
-        # On one machine nginx and the app share a socket instead of a network.
-        one = {*one_machine[name]["networks"]} - {"loadtest"}  # locust runs on one machine
-        assert set(many_machines[name]["networks"]) == {"internal", *one}
+    assert networks["private"]["internal"] is True
     for file in files:
-        assert file["networks"].items() <= networks.items()
-    assert files[1]["networks"].keys() == networks.keys() - {"loadtest"}
-    assert networks["internal"] == {"internal": True}
+        assert file["networks"]["internal"] == {"internal": True}
 
 
 def test_replicas_are_spread_and_reserve_memory():
@@ -143,7 +149,7 @@ def test_update_replaces_one_replica_at_a_time_and_rolls_back():
 
 
 def test_image_has_the_same_tag_as_on_one_machine():
-    images = {many_machines[name]["image"] for name in ("app", "assets")}
+    images = {many_machines[name]["image"] for name in ("app", "assets", "release")}
     assert images == {"${REGISTRY:-}/app:${RELEASE}-${BACKEND}"}
     assert one_machine["app"]["image"].endswith(":${RELEASE:-dev}-${BACKEND:-gunicorn}")
     assert Release("r", "uwsgi").tag == "r-uwsgi"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from threading import Event
 
 import pytest
 
@@ -21,6 +22,19 @@ def test_failed_readiness_check_is_named_in_503(check, monkeypatch):
     answer = call(health.ready)
     assert answer.status == 503
     assert json.loads(answer.body) == {"status": "unavailable", "checks": {"cache": True, "database": False}}
+
+
+def test_readiness_check_that_hangs_fails_in_time_and_runs_once(monkeypatch):
+    calls, goes_on = [], Event()
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(health, "CHECKS", {"database": lambda: calls.append(1) or goes_on.wait()})
+    assert [call(health.ready).status, call(health.ready).status] == [503, 503]
+    assert calls == [1]
+    thread, _ = health.unfinished["database"]
+    goes_on.set()
+    thread.join()
+    assert call(health.ready).status == 200
+    assert calls == [1, 1]
 
 
 def test_readiness_check_that_raises_is_logged_with_traceback(monkeypatch, caplog):

@@ -208,6 +208,7 @@ REFUSED = {
     "APP_CPUS": "-1",
     "WEB_CONCURRENCY": "abc",
     "WEB_THREADS": "x",
+    "RELEASE_SECONDS": "soon",
     "LOG_LEVEL": "loud",
     "MAX_BODY_BYTES": "1m",
     "ALLOWED_HOSTS": "https://example.org",

@@ -54,6 +54,27 @@ def test_invalid_setting_is_named_in_error(name, value, allowed):
     assert str(refusal.value).startswith(f"{name} is {value!r}: it must be {allowed}")
 
 
+@pytest.mark.parametrize("then", ["", "raise ValueError"])
+def test_thread_of_the_app_does_not_keep_a_one_shot_running(then, tmp_path):
+    (tmp_path / "app").mkdir()
+    for path in (ROOT / "app").glob("*.py"):
+        (tmp_path / "app" / path.name).write_text(path.read_text())
+    thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()\napplication = 1\n"
+    (tmp_path / "app" / "wsgi.py").write_text(thread + then)
+    command = "from deploy.server.launch import check, exit_after; exit_after(check)"
+    ended = subprocess.run(
+        [sys.executable, "-c", command],
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode == bool(then), ended.stderr
+    assert ("launch: app.wsgi:application cannot be imported" in ended.stderr) == bool(then)
+
+
 def start(environ, folder=ROOT):
     """Run a launcher that must fail before it starts a server, and return the finished process."""
     environ = {"PATH": "/nowhere", "PYTHONPATH": f"{folder}:{ROOT}", **environ}

@@ -346,3 +346,12 @@ def test_on_tcp_a_queue_that_stays_full_times_out(monkeypatch):
 def test_an_unknown_command_is_refused(monkeypatch):
     with pytest.raises(SystemExit, match="usage: "):
         run("demote", monkeypatch)
+
+
+@pytest.mark.parametrize("word", ["check", "promote"])
+def test_failed_readiness_checks_are_named(word, folder, monkeypatch):
+    body = b'{"status": "unavailable", "checks": {"cache": true, "the database": false, "queue": false}}\n'
+    response = b"HTTP/1.1 503 Service Unavailable\r\n\r\n" + body
+    sentence = r"/readyz with 503: these readiness checks fail: the database, queue$"
+    with server(folder / "mine.sock", response), pytest.raises(SystemExit, match=sentence):
+        run(word, monkeypatch)

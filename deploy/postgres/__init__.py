@@ -1,0 +1,1 @@
+"""`make backup` and `make restore`: PostgreSQL beside the app (postgres.yml). Removable."""

@@ -1,0 +1,155 @@
+"""A fork with the database recipe on PostgreSQL: deploys with migrations, an outage, backup and restore."""
+
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from deploy.server.launch import BACKENDS
+from tests.drills.load import load
+from tests.stack.conftest import require
+from tests.stack.site import Site, other
+from tests.stack.waiting import until
+from tests.tree import ROOT
+
+pytestmark = pytest.mark.nightly
+
+ROUTES = """
+from app import database
+from app.database.pool import database_answers
+from app.handlers.health import CHECKS
+CHECKS["database"] = database_answers
+ROUTES["/entries"] = {"GET": database.entries, "POST": database.add}
+application = chain(MIDDLEWARES, router(ROUTES))
+"""
+EXPAND = '''"""Add a title."""
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision = "0002", "0001"
+def upgrade():
+    op.add_column("entry", sa.Column("title", sa.String(80), nullable=True))
+'''
+COMMAND = "alembic -c app/database/alembic.ini upgrade head"
+
+
+def fork(site):
+    """Do what docs/database.md says: copy the recipe, add its packages, and name the overlay and the command."""
+    shutil.copytree(ROOT / "recipes" / "database", site.root / "app" / "database")
+    for path in (site.root / "app" / "database").rglob("*.py"):
+        text = re.sub(r"from app\.wsgi import chain\n|\napplication = chain\((.|\n)*?\n\)\n", "", path.read_text())
+        path.write_text(text.replace("recipes.database", "app.database"))
+    (site.root / "app" / "database" / "__main__.py").unlink()
+    site.change("app/wsgi.py", ROUTES)
+    for backend in BACKENDS:  # instead of `make lock`
+        mine = packages(site.root / "requirements" / f"{backend}.txt")
+        more = packages(ROOT / "requirements" / "recipes.txt")
+        (site.root / "requirements" / f"{backend}.txt").write_text("".join((more | mine).values()))
+    overlay = "COMPOSE_FILE=docker-compose.yml:deploy/postgres/postgres.yml"
+    site.write(".env", f"{site.env()}{overlay}\nRELEASE_COMMAND={COMMAND}\n")
+
+
+def packages(path):
+    """Return the blocks of a lock file by the name of the package."""
+    blocks = re.findall(r"^([\w.-]+)((?:\[[^]]*])?==.*\n(?: .*\n)*)", path.read_text(), re.MULTILINE)
+    return {name + block.partition(";")[2].partition("\\")[0]: name + block for name, block in blocks}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(backend, marks=pytest.mark.xdist_group(f"postgres-{backend}")) for backend in BACKENDS],
+)
+def site(request, tmp_path_factory):
+    """Return the site of such a fork, with its first release and one entry."""
+    require("docker", request.param)
+    site = Site(request.param, "-postgres", tmp_path_factory.mktemp("site"))
+    site.files = ("docker-compose.yml", "deploy/postgres/postgres.yml")
+    try:
+        fork(site)
+        assert "the app depends on postgres: start it with `docker" in site.make(fails=True)
+        site.compose("up", "--detach", "--wait", "postgres")
+        site.database = site.inspect("postgres")
+        assert "Running upgrade  -> 0001" in site.make(RELEASE="one")
+        assert write(site, "first").status_code == 201
+        yield site
+    finally:
+        site.down()
+
+
+def write(site, name):
+    return httpx.post(f"{site.url}/entries", json={"name": name, "message": "x"}, timeout=40)
+
+
+def rows(site):
+    query = ["psql", "--username=app", "--tuples-only", "--command", "SELECT count(*) FROM entry"]
+    return int(site.execute("postgres", *query).stdout)
+
+
+def ready(site):
+    return httpx.get(f"{site.url}/readyz", timeout=40)
+
+
+def test_migration_switch_and_rollback_lose_no_request(site):
+    (site.root / "app/database/migrations/versions/0002_title.py").write_text(EXPAND)
+    with load(site.url) as clients:
+        assert "Running upgrade 0001 -> 0002" in site.make(RELEASE="two", BACKEND=other(site.backend))
+        assert write(site, "second").status_code == 201
+        assert "a rollback does not run RELEASE_COMMAND" in site.make("rollback")
+        assert write(site, "third").status_code == 201
+    assert clients.outcomes() == {}
+    assert rows(site) == 3
+    now = site.inspect("postgres")
+    assert (now["Id"], now["State"]["StartedAt"]) == (site.database["Id"], site.database["State"]["StartedAt"])
+    assert (now["HostConfig"]["NetworkMode"], now["Config"]["User"]) == ("none", "999:999")
+
+
+@pytest.mark.parametrize(("away", "back"), [("stop", "start"), ("pause", "unpause")])
+def test_app_survives_while_the_database_is_away(away, back, site):
+    before = site.inspect("app")["State"]["Pid"]
+    site.compose(away, "postgres")
+    try:
+        until(lambda: ready(site).status_code == 503, "the site is not ready")
+        assert ready(site).json()["checks"] == {"database": False}
+        assert httpx.get(f"{site.url}/healthz").status_code == 200
+        output = site.make("doctor", fails=True)
+        assert "nginx answers /readyz with 503: these readiness checks fail: database" in output
+        site.write(".env", site.env().replace(COMMAND, "true"))
+        output = site.make(fails=True)
+        assert re.search("did not start: it is running and unhealthy.*these readiness checks fail: database", output)
+        time.sleep(35)  # longer than the health check waits
+    finally:
+        site.compose(back, "postgres")
+        site.write(".env", site.env().replace("RELEASE_COMMAND=true", f"RELEASE_COMMAND={COMMAND}"))
+    until(lambda: ready(site).status_code == 200, "the site is ready", 60)
+    assert site.inspect("app")["State"]["Pid"] == before
+
+
+def test_backup_and_restore_under_load_have_every_row(site):
+    stopped = False
+
+    def keep_writing():
+        written = []
+        while not stopped:
+            written.append(write(site, "writer").status_code)
+        return written
+
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(keep_writing)
+        before = rows(site)
+        [path] = re.findall(r"wrote (backups/\S+\.dump)", site.make("backup"))
+        after = rows(site)
+        assert re.search(r"has 2 tables, whose rows a restore deletes", site.make("restore", fails=True, FILE=path))
+        site.make("restore", FILE=path, CONFIRM="overwrite")
+        stopped = True
+        assert set(writing.result()) == {201}
+
+    site.make("restore", FILE=path, CONFIRM="overwrite")
+    assert before <= rows(site) <= after
+    content = (site.root / path).read_bytes()
+    (site.root / "cut.dump").write_bytes(content[:-300])
+    kept = rows(site)
+    for name, reason in {"cut.dump": "end of file", "nowhere": "name a backup", "": "name a backup"}.items():
+        assert reason in site.make("restore", fails=True, FILE=name, CONFIRM="overwrite")
+    assert rows(site) == kept
