@@ -8,7 +8,7 @@ export PYTHON ?= python3
 
 .PHONY: help audit sbom pin publish publish-all notes local dev deploy rollback releases backup restore swarm-deploy settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
-help: ## Other: List the commands
+help: # List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
 	  echo "$$group"; awk -F ":.*## $$group: " '/^[a-z-]+:.*## / && NF > 1 {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST); \
 	done
@@ -84,7 +84,7 @@ swarm-deploy: ## Deploy: Build a release, push it to REGISTRY and deploy it to a
 # end swarm
 
 # begin drills
-drills: .venv/test ## Test: Run failure drills on a stack under load, on both backends, and print the failed requests
+drills: .venv/test # Run failure drills on a stack under load, on both backends, and print the failed requests
 	@.venv/bin/python -m tests.drills
 	@.venv/bin/python -m tests.drills.kills
 # end drills

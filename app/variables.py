@@ -7,7 +7,6 @@ from stat import S_IMODE
 
 SECRETS = Path(".secrets")  # of a working tree
 STORED = Path("/run/secrets")  # in a container, where SECRETS_FILE names the file
-DATABASE = Path("/run/database/app.env")  # deploy/postgres writes it
 
 
 class SettingError(ValueError):
@@ -39,7 +38,7 @@ def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     name = environ.get("SECRETS_FILE", "")
     if name and not (STORED / name).is_file():
         raise SettingError(f"SECRETS_FILE is {name!r}: {STORED} has no such file: `make deploy` stores .secrets there")
-    return {**secrets(DATABASE), **secrets(STORED / name if name else SECRETS), **environ}
+    return {**secrets(STORED / name if name else SECRETS), **environ}
 
 
 def secrets(path: Path) -> dict[str, str]:

@@ -11,7 +11,6 @@ def folder(tmp_path, monkeypatch):
     """Return the working folder. Containers' folders are in it too."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(variables, "STORED", tmp_path / "run")
-    monkeypatch.setattr(variables, "DATABASE", tmp_path / "database.env")
     (tmp_path / "run").mkdir()
     return tmp_path
 
@@ -48,12 +47,10 @@ def test_secrets_that_cannot_be_read_are_refused(folder):
         secrets(folder / "run")
 
 
-def test_environment_has_precedence_over_the_secrets(folder):
+def test_environment_has_precedence_over_the_secrets():
     assert with_secrets({"A": "1"}) == {"A": "1"}
     write("A=2\nB=3")
     assert with_secrets({"A": "1"}) == {"A": "1", "B": "3"}
-    (folder / "database.env").write_text("B=4\nDATABASE_URL=x")
-    assert with_secrets({}) == {"A": "2", "B": "3", "DATABASE_URL": "x"}
 
 
 def test_container_reads_the_stored_secrets_that_it_names(folder):
