@@ -67,7 +67,7 @@ test-all: .venv/test .venv/loadtest test-programs ## Test: Run all tests, with e
 	@$(MAKE) --no-print-directory .venv/conformance || true
 	@$(PYTEST) $(TESTS)
 
-PROGRAMS = nginx chromium lego pebble slowhttptest wrk
+PROGRAMS = nginx chromium lego pebble slowhttptest sshd wrk
 # A program that cannot be installed is reported here, and again at the end with the tests that were skipped.
 test-programs: .venv/test
 	@deploy/install.sh $(PROGRAMS) || for need in $(PROGRAMS); do deploy/install.sh $$need || true; done
@@ -113,7 +113,7 @@ swarm-drills: .venv/test # Run failure drills on a Docker Swarm of three machine
 	@touch $@
 
 reload: ## Run: Reload nginx's configuration and certificates without losing a request
-	@docker compose exec --no-TTY nginx /srv/nginx/control.sh reload
+	@tar --create --directory nginx . | docker compose exec --no-TTY nginx /srv/nginx/control.sh reload -
 
 certs: .venv/certs ## Run: Make a development certificate and its authority (NAMES="localhost 127.0.0.1")
 	@.venv/bin/python -m deploy.tls.certs $(or $(NAMES),localhost 127.0.0.1 ::1)

@@ -10,7 +10,7 @@ has() {
   case $1 in
     venv) "$python" -c 'import ensurepip, venv' ;;
     headers) command -v cc && test -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ;;
-    nginx) PATH=$PATH:/usr/sbin command -v nginx ;;
+    nginx | sshd) PATH=$PATH:/usr/sbin command -v "$1" ;;
     apache) PATH=$PATH:/usr/sbin command -v apache2 && command -v apxs ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
@@ -23,6 +23,7 @@ packages() {
     venv) echo "$version-venv" ;;
     headers) echo "$version-dev gcc libc6-dev" ;;
     nginx) echo nginx-light ;;
+    sshd) echo openssh-server openssh-client ;;
     apache) echo apache2-bin apache2-dev ;;
     *) echo "$1" ;;
   esac

@@ -3,8 +3,9 @@
 #
 #   control.sh configure PREFIX [NAME]   check the settings, and write nginx's configuration to PREFIX/NAME (conf)
 #   control.sh start                     configure /run/nginx, and exec nginx
-#   control.sh reload                    load the current configuration and certificates without losing a request; if nginx
-#                                        refuses them, nothing changes (`make reload`)
+#   control.sh reload [-]                load the current configuration and certificates without losing a request; if nginx
+#                                        refuses them, nothing changes (`make reload`). With -, standard input is a tar
+#                                        archive of nginx/, for a container that cannot mount that folder
 #   control.sh health                    fail unless nginx answers; print the site's address when it is ready
 #
 # Settings: .env.example. POSIX sh, because the image and Debian have no other shell in common.
@@ -122,8 +123,10 @@ configure() {
   obstacle=
   if [ "$tls" = on ]; then obstacle=$(certificate_error); fi
   # docker-compose.yml mounts the working tree. After `umask 077; git clone` nginx's user cannot read it.
-  if [ "$prefix" != "$PREFIX" ] || [ ! -d /srv/edited ]; then
+  if [ "$prefix" != "$PREFIX" ]; then
     :
+  elif [ ! -d /srv/edited ]; then
+    for copy in "$PREFIX/copy" "$PREFIX/copy.new"; do [ ! -d "$copy" ] || here=$copy; done
   elif [ -r /srv/edited/nginx.conf ]; then
     here=/srv/edited
   else
@@ -163,15 +166,23 @@ loses_site() {
 
 reload() {
   cd "$PREFIX"
-  rm -rf next before
+  rm -rf next before copy.new
+  if [ "$1" = - ]; then
+    mkdir copy.new
+    tar -x -C copy.new
+  fi
   if ! configure next || loses_site || ! nginx -t -q -p "$PREFIX/" -c next/nginx.conf -e stderr; then
-    rm -rf next
+    rm -rf next copy.new
     echo "nginx: the reload was refused. The running configuration is unchanged, until nginx restarts: correct the error above" >&2
     exit 1
   fi
   mv conf before
   mv next conf
   rm -rf before
+  if [ -d copy.new ]; then
+    rm -rf copy
+    mv copy.new copy
+  fi
   kill -HUP "$(cat nginx.pid)"
 }
 
@@ -187,15 +198,18 @@ announce() {
 }
 
 here=$(cd "$(dirname "$0")" && pwd)
-prefix=${2:-$PREFIX}
+prefix=$PREFIX
 case ${1:-} in
-  configure) configure "${3:-conf}" ;;
+  configure)
+    prefix=${2:-$PREFIX}
+    configure "${3:-conf}"
+    ;;
   start)
     configure conf
     cd "$PREFIX"
     exec nginx -p "$PREFIX/" -c conf/nginx.conf -e stderr -g "daemon off;"
     ;;
-  reload) reload ;;
+  reload) reload "${2:-}" ;;
   health)
     set --
     if [ "${PROXY_PROTOCOL:-off}" = on ]; then set -- --haproxy-protocol; fi

@@ -83,8 +83,15 @@ def write(site, name):
 
 
 def rows(site):
-    query = ["psql", "--username=app", "--tuples-only", "--command", "SELECT count(*) FROM entry"]
-    return int(site.execute("postgres", *query).stdout)
+    return int(query(site, "SELECT count(*) FROM entry"))
+
+
+def query(site, sql, before="true"):
+    """Return the output of a query, after a command of the shell in the database's container."""
+    command = ["sh", "-c", f'{before}; psql --username=app --tuples-only --command="$0"', sql]
+    ended = site.execute("postgres", *command)
+    assert ended.returncode == 0, ended
+    return ended.stdout
 
 
 def ready(site):
@@ -124,6 +131,44 @@ def test_app_survives_while_the_database_is_away(away, back, site):
         site.write(".env", site.env().replace("RELEASE_COMMAND=true", f"RELEASE_COMMAND={COMMAND}"))
     until(lambda: ready(site).status_code == 200, "the site is ready", 60)
     assert site.inspect("app")["State"]["Pid"] == before
+
+
+def test_database_restarted_during_a_deploy_loses_no_row_and_no_other_request(site):
+    before, kept = site.version()["release"], rows(site)
+    with load(site.url) as clients, site.begin(RELEASE="restarted") as deploy:
+        assert any("watching it" in line for line in deploy.stdout)
+        site.compose("restart", "postgres")
+        output, _ = deploy.communicate(timeout=120)
+    assert clients.outcomes() == {}
+    assert site.version()["release"] == (before if deploy.returncode else "restarted"), output
+    until(lambda: ready(site).status_code == 200, "the site is ready", 60)
+    assert rows(site) == kept
+
+
+def test_full_database_refuses_rows_until_it_has_space(site):
+    query(site, "CREATE TABLESPACE small LOCATION '/dev/shm/small'", before="mkdir -m 700 /dev/shm/small")
+    query(site, "ALTER TABLE entry SET TABLESPACE small")
+    query(site, "SELECT", before="cat /dev/zero >/dev/shm/full || true")
+    before = rows(site)
+    statuses = [write(site, "x" * 80).status_code for _ in range(100)]
+    assert set(statuses) == {201, 500}
+    assert httpx.get(site.url).status_code == ready(site).status_code == 200
+    assert rows(site) == before + statuses.count(201)
+    query(site, "ALTER TABLE entry SET TABLESPACE pg_default", before="rm /dev/shm/full")
+    query(site, "DROP TABLESPACE small")
+    assert write(site, "later").status_code == 201
+
+
+def test_wrong_database_is_named_by_the_failed_release_command(site):
+    overlay = site.root / "deploy" / "postgres" / "postgres.yml"
+    text = overlay.read_text()
+    overlay.write_text(text.replace("host=/run/postgresql", "host=/nowhere"))
+    live = site.version()["release"]
+    output = site.make(fails=True, RELEASE="astray")
+    overlay.write_text(text)
+    assert '"/nowhere/.s.PGSQL.5432" failed' in output
+    assert "RELEASE_COMMAND failed, so that astray on" in output
+    assert site.version()["release"] == live
 
 
 def test_backup_and_restore_under_load_have_every_row(site):

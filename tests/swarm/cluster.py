@@ -84,6 +84,7 @@ class Cluster:
         """Append `more` to a file of the copy, or create the file, and undo that after the block."""
         file = self.folder / path
         text = file.read_text() if file.exists() else None
+        file.touch(0o600)  # for .secrets
         file.write_text(f"{text or ''}\n{more}")
         try:
             yield

@@ -75,6 +75,19 @@ def test_secrets_reach_the_app_and_changing_them_triggers_an_update(cluster):
     assert {httpx.post(f"{url}/echo", json="more than ten").status_code for url in cluster.urls} == {200}
 
 
+def test_release_command_runs_once_with_the_secrets_and_stops_a_failed_release(cluster):
+    before = cluster.service("app")["Version"]
+    with cluster.changed(".secrets", "KEY=hidden"):
+        output = cluster.make(RELEASE="refused", RELEASE_COMMAND="echo key is $KEY; exit 3", fails=True)
+        assert "key is hidden" in output
+        assert "RELEASE_COMMAND failed with exit code 3" in output
+        assert cluster.service("app")["Version"] == before
+        output = cluster.make(RELEASE="commanded", RELEASE_COMMAND="echo key is $KEY")
+        assert output.count("key is hidden") == 1
+    assert cluster.releases() == {f"commanded-{cluster.backend}"}
+    assert "RELEASE_COMMAND is not run" in cluster.make(RELEASE="first", RELEASE_COMMAND="false")
+
+
 def test_invalid_nginx_configuration_is_refused_and_changes_nothing(cluster):
     before = [cluster.service(name)["Version"] for name in ("app", "assets", "nginx")]
     with cluster.changed("nginx/site.conf", "nonsense;"):
