@@ -24,18 +24,22 @@ COLOUR, KEY = os.environ["COLOUR"], os.environ["KEY"]
 threading.Thread(target=time.sleep, args=(3600,), daemon=False).start() if os.environ.get("THREAD") else None
 ROUTES["/known"] = {"GET": lambda environ, start_response: (
     start_response("200 OK", [("Content-Type", "text/plain")]), [f"{COLOUR} {len(KEY)}".encode()])[1]}
-application = chain(MIDDLEWARES, router(ROUTES))
 """
 
 
 def configure(folder, command, key="hunter2"):
     """Write the files of a fork that has a variable, a secret and a release command."""
-    with (folder / "app" / "wsgi.py").open("a") as file:
-        file.write(APP)
+    insert(folder, APP)
     (folder / "app.env").write_text("COLOUR=blue\nTHREAD=1\n")
     with (folder / ".env").open("a") as file:
         file.write(f"RELEASE_COMMAND='{command}'\n")
     secret(folder, f"KEY={key}\n")
+
+
+def insert(folder, text):
+    """Insert the text where app/wsgi.py has its routes."""
+    path = folder / "app" / "wsgi.py"
+    path.write_text(path.read_text().replace("\napplication = chain(", f"{text}\napplication = chain("))
 
 
 def secret(folder, text, mode=0o600):
@@ -60,6 +64,7 @@ def site(request, tmp_path_factory):
     try:
         configure(site.root, 'echo "release knows $COLOUR $KEY" && test ! -e /run/app/live.sock')
         site.first = site.make(RELEASE="one")
+        (site.root / "app.env").write_text("COLOUR=blue\n")  # the thread delays the end of the server too
         yield site
     finally:
         site.down()
@@ -175,6 +180,8 @@ def test_bad_secrets_are_refused_before_anything_is_built(text, mode, sentence, 
 
 @pytest.mark.nightly
 def test_working_copy_without_the_secrets_can_roll_back_but_not_deploy(site, tmp_path):
+    command(site, "true")
+    site.make(RELEASE="kept")
     copy = clone(site, tmp_path)
     (tmp_path / "app.env").write_text("COLOUR=green\n")
     assert ".secrets does not exist here, but the live release has secrets" in copy.make(fails=True)
@@ -236,6 +243,7 @@ def test_deploy_waits_for_another_one(site):
     assert "WAIT is 'long': it must be a whole number of seconds" in site.make(fails=True, WAIT="long")
 
 
+@pytest.mark.nightly
 def test_make_local_runs_the_command_with_the_secrets(tmp_path):
     require("processes", BACKENDS[0])
     copy_reference(tmp_path)
