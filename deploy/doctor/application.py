@@ -19,9 +19,9 @@ def check_application(services: dict[str, Any]) -> Iterator[Finding]:
     project = find_project()
     for name in sorted(services["app"].get("depends_on", {}).keys() - ONE_SHOTS):
         yield from check_dependency(name, {each.health for each in containers(project, name)})
-    running = [each for each in containers(project, "nginx") if each.state == "running"]
-    if running:
-        yield from check_pages(running[0])
+    app, nginx = ([each for each in containers(project, name) if each.state == "running"] for name in ("app", "nginx"))
+    if app and nginx:
+        yield from check_pages(nginx[0])
 
 
 def check_secrets() -> Finding:

@@ -28,16 +28,18 @@ def locked(project: Project) -> Generator[Container | None]:
     wait = os.environ.get("WAIT") or "0"
     if not wait.isdecimal():
         raise DeployError(f"WAIT is {wait!r}: it must be a whole number of seconds")
-    deadline = time.monotonic() + int(wait)
+    begun, is_waiting = time.monotonic(), False
     with ExitStack() as stack:
         while True:
             try:
                 live = stack.enter_context(held(project))
                 break
-            except LockedError as error:
-                if time.monotonic() > deadline:
+            except LockedError:
+                if time.monotonic() - begun > int(wait):
                     raise
-                log(f"waiting for at most {deadline - time.monotonic():.0f} seconds: {str(error).partition(':')[0]}")
+                if not is_waiting:
+                    log(f"another deploy is running: waiting for at most {wait} seconds")
+                is_waiting = True
                 time.sleep(RETRY_SECONDS)
         yield live
 

@@ -62,7 +62,7 @@ def container_id() -> str:
         for line in mounts:
             root, mount_point = line.split()[3:5]
             if mount_point == "/etc/hostname":
-                for name in root.split("/"):
+                for name in reversed(root.split("/")):  # an engine in a container has another id before it
                     if len(name) == ID_LENGTH:
                         return name
     return socket.gethostname()

@@ -143,7 +143,7 @@ def test_changed_secret_reaches_only_the_next_release(site):
     secret(site.root, "KEY=a-longer-key\n")
     before = site.inspect("app")["Id"]
     docker("restart", before)
-    until(site.is_up, "the site is up")
+    until(site.is_up, "the site is up", 120)
     assert known(site) == "blue 7"
     site.make(RELEASE="changed")
     assert known(site) == "blue 12"
@@ -152,7 +152,7 @@ def test_changed_secret_reaches_only_the_next_release(site):
     secret(site.root, f"KEY={'x' * 30}\n")
     assert "RELEASE_COMMAND failed" in site.make(fails=True, RELEASE="refused")
     docker("restart", site.inspect("app")["Id"])
-    until(site.is_up, "the site is up")
+    until(site.is_up, "the site is up", 120)
     assert known(site) == "blue 12"
     secret(site.root, "KEY=hunter2\n")
     site.make(RELEASE="again")
@@ -236,7 +236,7 @@ def test_deploy_waits_for_another_one(site):
     with site.begin(RELEASE="first") as first:
         assert any("checking" in line for line in first.stdout)
         assert "another deploy is running" in site.make("rollback", fails=True, WAIT="1")
-        assert "waiting for at most 60 seconds: another deploy is running" in site.make(RELEASE="second", WAIT="60")
+        assert "another deploy is running: waiting for at most 60 seconds" in site.make(RELEASE="second", WAIT="60")
         first.communicate(timeout=60)
     assert first.returncode == 0
     assert site.version()["release"] == "second"

@@ -233,7 +233,8 @@ def test_two_containers_with_one_hostname_have_two_sockets(monkeypatch, tmp_path
     monkeypatch.setattr("builtins.open", lambda _: mounts.open())
     found = set()
     for number in "12":
-        mounts.write_text(f"30 28 8:1 /docker/containers/{number * 64}/hostname /etc/hostname rw - ext4 /dev/x rw\n")
+        folder = f"/volumes/{'0' * 64}/containers/{number * 64}"  # as for an engine in a container
+        mounts.write_text(f"30 28 8:1 {folder}/hostname /etc/hostname rw - ext4 /dev/x rw\n")
         found.add(live.own_address({}))
     assert found == {"unix:/run/app/111111111111.sock", "unix:/run/app/222222222222.sock"}
     mounts.write_text("30 28 8:1 / /etc/hostname rw - ext4 /dev/x rw\n")
