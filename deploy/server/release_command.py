@@ -10,13 +10,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
-from types import FrameType
-from typing import NoReturn
 
 from app.settings import environment
 from app.variables import SettingError, integer
 
+POLL_SECONDS = 0.1
 STOP_SECONDS = 8  # between SIGTERM and SIGKILL, less than Docker's own 10
 
 
@@ -27,14 +27,20 @@ def run(environ: Mapping[str, str]) -> None:
         return
     seconds = limit(environ)
     print(f"release: {command}", flush=True)
-    before = signal.signal(signal.SIGTERM, interrupt)
+    signals: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
+    deadline = time.monotonic() + seconds
     with subprocess.Popen(
         ["sh", "-c", command], env=environ, stdin=subprocess.DEVNULL, start_new_session=True
     ) as shell:
         try:
-            code = shell.wait(seconds)
-        except subprocess.TimeoutExpired:
-            sys.exit(f"release: RELEASE_COMMAND did not end within {seconds} seconds (RELEASE_SECONDS), and was ended")
+            while (code := shell.poll()) is None:
+                if signals:
+                    sys.exit(128 + signals[0])
+                if time.monotonic() > deadline:
+                    limits = f"{seconds} seconds (RELEASE_SECONDS)"
+                    sys.exit(f"release: RELEASE_COMMAND did not end within {limits}, and was ended")
+                time.sleep(POLL_SECONDS)
         finally:
             end(shell)
             signal.signal(signal.SIGTERM, before)
@@ -45,11 +51,6 @@ def run(environ: Mapping[str, str]) -> None:
 def limit(environ: Mapping[str, str]) -> int:
     """Return the time limit in seconds; raise SettingError for a bad one."""
     return integer(environ, "RELEASE_SECONDS", 600, 1, 86400)
-
-
-def interrupt(number: int, _frame: FrameType | None) -> NoReturn:
-    """Exit, after `end`."""
-    sys.exit(128 + number)
 
 
 def end(shell: subprocess.Popen[bytes]) -> None:
