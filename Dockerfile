@@ -47,8 +47,8 @@ WORKDIR /srv
 # The application, without a server.
 FROM python AS app
 # A new volume takes its owner from these folders. docker-compose.yml has the same user id.
-RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets /var/lib/data
-RUN install --directory --owner=10001 --group=10001 --mode=700 /run/secrets
+RUN install --directory --owner=10001 --group=10001 /run/app /var/lib/assets /var/lib/data \
+    && install --directory --owner=10001 --group=10001 --mode=700 /run/secrets
 # The modes do not depend on the umask with which the project was cloned.
 COPY --chmod=755 app app
 COPY --chmod=755 deploy/server deploy/server
