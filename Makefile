@@ -67,7 +67,7 @@ test-all: .venv/test .venv/loadtest test-programs ## Test: Run all tests, with e
 	@$(MAKE) --no-print-directory .venv/conformance || true
 	@$(PYTEST) $(TESTS)
 
-PROGRAMS = nginx chromium lego pebble slowhttptest sshd wrk
+PROGRAMS = nginx chromium lego pebble slowhttptest wrk
 # A program that cannot be installed is reported here, and again at the end with the tests that were skipped.
 test-programs: .venv/test
 	@deploy/install.sh $(PROGRAMS) || for need in $(PROGRAMS); do deploy/install.sh $$need || true; done

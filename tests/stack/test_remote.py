@@ -53,7 +53,7 @@ def ssh(engine, tmp_path_factory):
     """Return the environment in which `docker` reaches the engine over ssh."""
     server = shutil.which("sshd", path="/usr/sbin:/sbin")
     if not server:
-        pytest.skip("sshd is not installed: install Debian's package openssh-server")
+        pytest.skip("sshd is not installed: run deploy/install.sh sshd")
     folder, port = tmp_path_factory.mktemp("ssh"), free_port()
     for name in ("host", "key"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
