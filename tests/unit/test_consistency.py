@@ -83,7 +83,7 @@ def test_static_files_are_published_where_nginx_serves_them():
 def test_nginx_can_send_what_the_app_keeps():
     folder = re.search(r"DATA_DIR=(\S+)\n", dockerfile)[1]
     assert f"data:{folder}" in services["app"]["volumes"]
-    assert f" {folder}\n" in dockerfile
+    assert f"/var/lib/assets {folder} " in dockerfile
     prefix = re.search(r"^PREFIX=(\S+)$", control, re.MULTILINE)[1]
     assert f"data:{prefix}/private:ro" in services["nginx"]["volumes"]
 
