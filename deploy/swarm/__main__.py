@@ -19,7 +19,7 @@ from deploy.docker import LONG, DeployError, Release, docker
 from deploy.release import names
 from deploy.server import release_command
 from deploy.server.launch import BACKENDS
-from deploy.swarm.rollout import REPLICA_SECONDS, logs, service, wait_for_job, wait_for_update
+from deploy.swarm.rollout import REPLICA_SECONDS, job_logs, service, wait_for_job, wait_for_update
 
 log = partial(print, "swarm:", flush=True)
 
@@ -114,7 +114,7 @@ def run_release_command(stack: str, given: dict[str, str]) -> None:
     log("running RELEASE_COMMAND")
     stack_deploy("deploy/swarm/stack-release.yml", stack, given)
     wait_for_job(f"{stack}_release", REPLICA_SECONDS + release_command.limit(given))
-    print(logs(f"{stack}_release"), flush=True)
+    print(job_logs(f"{stack}_release"), flush=True)
 
 
 def settings() -> dict[str, str]:

@@ -89,6 +89,12 @@ def errors(found: list[dict[str, Any]]) -> str:
     return "; ".join({task["Status"].get("Err", ""): None for task in found if task["Status"].get("Err")})
 
 
+def job_logs(name: str) -> str:
+    """Return the last log lines of the latest iteration of a job, without those of earlier ones."""
+    iteration = service(name)["JobStatus"]["JobIteration"]
+    return "".join(logs(task["ID"]) for task in tasks(name) if task["JobIteration"] == iteration)
+
+
 def logs(name: str) -> str:
-    """Return the last log lines of the service."""
+    """Return the last log lines of a service or a task."""
     return last_logs("service", "logs", "--raw", name)
