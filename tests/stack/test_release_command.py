@@ -85,7 +85,8 @@ def test_first_deploy_runs_the_command_with_variables_and_secrets(site):
     assert known(site) == "blue 7"
     [mount] = [each for each in site.inspect("app")["Mounts"] if each["Destination"] == "/run/secrets"]
     assert mount["RW"] is False
-    shown = docker("inspect", *docker("container", "ls", "--all", "--quiet").split())
+    ours = f"--filter=label=com.docker.compose.project={site.project}"
+    shown = docker("inspect", *docker("container", "ls", "--all", "--quiet", ours).split())
     assert "hunter2" not in shown + json.dumps(site.inspect("nginx"))
     assert "COLOUR" not in json.dumps(site.inspect("nginx"))
 
@@ -236,8 +237,8 @@ def test_deploy_waits_for_another_one(site):
     with site.begin(RELEASE="first") as first:
         assert any("checking" in line for line in first.stdout)
         assert "another deploy is running" in site.make("rollback", fails=True, WAIT="1")
-        assert "another deploy is running: waiting for at most 60 seconds" in site.make(RELEASE="second", WAIT="60")
-        first.communicate(timeout=60)
+        assert "another deploy is running: waiting for at most 300 seconds" in site.make(RELEASE="second", WAIT="300")
+        first.communicate(timeout=300)
     assert first.returncode == 0
     assert site.version()["release"] == "second"
     assert "WAIT is 'long': it must be a whole number of seconds" in site.make(fails=True, WAIT="long")
