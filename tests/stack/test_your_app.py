@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from itertools import product
 
 import httpx
 import pytest
@@ -13,11 +14,16 @@ from tests.stack.moving import Move, block
 from tests.stack.waiting import until
 
 pytestmark = pytest.mark.xdist_group("your-app")
-STACKS = [
-    pytest.param((kind, backend), marks=[pytest.mark.nightly] if kind == "docker" else [], id=f"{kind}-{backend}")
-    for kind in KINDS
-    for backend in BACKENDS
-]
+
+
+def stacks(every_change):
+    """Return the parameters of a fixture: each stack, all but one of them nightly."""
+    return [
+        pytest.param(stack, marks=[pytest.mark.nightly] * (stack != every_change), id="-".join(stack))
+        for stack in product(KINDS, BACKENDS)
+    ]
+
+
 USER, PASSWORD = "ada", "an-analytical-engine"  # pragma: allowlist secret
 MODELS = """from django.contrib import admin
 from django.db import models
@@ -52,7 +58,7 @@ def name_secret_key(move):
     move.run("make", "settings")
 
 
-@pytest.fixture(scope="module", params=STACKS)
+@pytest.fixture(scope="module", params=stacks(("processes", BACKENDS[0])))
 def django(request, tmp_path_factory):
     """Run the Django project as the whole site."""
     kind, backend = request.param
@@ -180,7 +186,7 @@ def create_app(config):
 '''
 
 
-@pytest.fixture(scope="module", params=STACKS)
+@pytest.fixture(scope="module", params=stacks(("processes", BACKENDS[-1])))
 def flask(request, tmp_path_factory):
     """Run a Flask application as the whole site, in a package that the team brings."""
     kind, backend = request.param
