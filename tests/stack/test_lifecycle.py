@@ -55,6 +55,19 @@ def test_request_in_flight_completes_while_app_stops(stack, stream, http):
     stack.start_app()
 
 
+@pytest.fixture
+def workers(stack):
+    """Return the workers when all of them serve. Those that still import the app obey a signal of uWSGI late."""
+
+    def serving():
+        with ThreadPoolExecutor(16) as clients:
+            return set(clients.map(lambda _: httpx.get(f"{stack.url}/version", timeout=30).json()["worker"], range(32)))
+
+    until(lambda: stack.workers() <= serving(), "all workers serve", 60)
+    return stack.workers()
+
+
+@pytest.mark.usefixtures("workers")
 def test_new_request_gets_503_while_app_stops(stack, stream):
     stopping = threading.Thread(target=stack.stop_app)
     stopping.start()
@@ -71,18 +84,6 @@ def test_restart_loses_no_request_in_flight(stack, stream):
     until(stack.is_up, "the site is ready")
     stream.join(10)
     assert stream.text.endswith("chunk 7 of 7\n")
-
-
-@pytest.fixture
-def workers(stack):
-    """Return the workers when all of them serve: on SIGHUP, uWSGI leaves out one that is still importing the app."""
-
-    def serving():
-        with ThreadPoolExecutor(16) as clients:
-            return set(clients.map(lambda _: httpx.get(f"{stack.url}/version", timeout=30).json()["worker"], range(32)))
-
-    until(lambda: stack.workers() <= serving(), "all workers serve", 60)
-    return stack.workers()
 
 
 def test_sighup_replaces_workers_and_loses_no_request_in_flight(workers, stack, stream, http):
