@@ -38,6 +38,8 @@ SMALL_DISK = (
 class DrillSite(Site):
     """A site that can be drilled, and counts what that has left behind."""
 
+    drilled = ("app/wsgi.py", "docker-compose.yml", *OFTEN)  # files of its tree that differ from the project's
+
     def __init__(self, backend: str, name: str, folder: Path, **settings: str) -> None:
         super().__init__(backend, name, folder, **settings)
         # A deploy refuses settings of the app that are not in .env.
