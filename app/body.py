@@ -1,7 +1,6 @@
 """Functions for middleware that wraps a response body."""
 
 from collections.abc import Iterable, Iterator
-from wsgiref.types import WSGIEnvironment
 
 WHOLE = (list, tuple)
 
@@ -26,10 +25,3 @@ class Wrapped:
     def close(self) -> None:
         """Close the original body: the server closes only the object that it received."""
         close(self.body)
-
-
-def is_file(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
-    """Return whether the body is a wsgi.file_wrapper (PEP 3333, Optional Platform-Specific File Handling)."""
-    wrapper = environ.get("wsgi.file_wrapper")
-    # In uWSGI the wrapper is a function that returns the file itself.
-    return isinstance(body, wrapper) if isinstance(wrapper, type) else hasattr(body, "read")

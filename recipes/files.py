@@ -1,4 +1,4 @@
-"""File upload by form (RFC 7578), and download through wsgi.file_wrapper, which lets the server use sendfile.
+"""File upload by form (RFC 7578), and download in ranges.
 
 Use it for users' files of at most MAX_BODY_BYTES. nginx serves the site's own files (app/static). For larger uploads,
 let the browser send them to an object store. For large or private downloads, see recipes/downloads.py. This recipe has
@@ -85,8 +85,7 @@ def uploads() -> Path:
 def download(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return the file, or the requested range of it (RFC 9110, 14), as an attachment (RFC 6266).
 
-    An attachment, because an uploaded HTML page shown inline could run scripts with this site's origin. The body is a
-    wsgi.file_wrapper if the server has one (PEP 3333, Optional Platform-Specific File Handling), otherwise Werkzeug's.
+    An attachment, because an uploaded HTML page shown inline could run scripts with this site's origin.
     """
     _, arguments = environ["wsgiorg.routing_args"]
     if not is_name(arguments["name"]):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from app.body import WHOLE, Wrapped, is_file
+from app.body import WHOLE, Wrapped
 from app.response import error
 
 logger = logging.getLogger(__name__)
@@ -20,8 +20,8 @@ def errors(handler: WSGIApplication) -> WSGIApplication:
             body = handler(environ, start_response)
         except BaseException:  # noqa: BLE001 (sys.exit() in a handler must not end the server)
             return fail(environ, start_response)
-        if isinstance(body, WHOLE) or is_file(body, environ):
-            return body  # a list cannot fail, and a server recognises its file_wrapper only if it gets the same object
+        if isinstance(body, WHOLE):
+            return body  # a list cannot fail
         return Wrapped(chunks(body, environ, start_response), body)
 
     return guarded

@@ -38,7 +38,7 @@ def transform(media_type: str, change: Callable[[bytes], bytes]) -> Callable[[WS
 
             body = handler(environ, start)
             if types and types != [media_type]:
-                return body  # the same object: a server recognises its file_wrapper
+                return body
             return Wrapped((change(chunk) if types == [media_type] else chunk for chunk in body), body)
 
         return transformed

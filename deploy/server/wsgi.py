@@ -5,6 +5,9 @@ gunicorn and uWSGI both deviate from PEP 3333, in different ways. Behind this ca
 - The request's header fields are read alike (fields.py).
 - The client's address, scheme and host come from nginx's headers (proxied.py).
 - wsgi.input is a file that ends with the request body. A handler need not read it (request_body.py).
+- wsgi.file_wrapper reads the file. uWSGI's own sends a file from its first byte, whatever its position, and both send
+  the compressed bytes of a GzipFile.
+- The application gets a copy of the environ, because it may change it in any way (PEP 3333, Specification Details).
 - A faulty response becomes a 500 and a traceback (response_check.py). So does any exception. Otherwise SystemExit and
   KeyboardInterrupt would end a worker, or all of gunicorn.
 - The server's start_response is called once, with the first byte. Until then a handler may call start_response again
@@ -20,9 +23,10 @@ from errno import ECONNRESET
 from functools import cache
 from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from wsgiref.util import FileWrapper
 
 import app.wsgi
-from app.body import WHOLE, Wrapped, is_file
+from app.body import WHOLE, Wrapped
 from app.headers import Headers
 from app.log import configure_logging
 from app.middleware import errors
@@ -49,6 +53,7 @@ class Exchange:
     has_body = True
     is_uwsgi = False
     is_framed = False
+    sent = 0  # bytes of the body
     server_write: Callable[[bytes], object] | None = None  # set when the response has begun
 
     def __init__(self, environ: WSGIEnvironment, server_start: StartResponse) -> None:
@@ -56,6 +61,7 @@ class Exchange:
         self.environ = environ
         self.server_start = server_start
         self.request_body = replace_input(environ)
+        environ["wsgi.file_wrapper"] = FileWrapper
 
     def start(self, status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
         """Store the status and the headers, and return write(). With exc_info, replace the stored ones."""
@@ -66,6 +72,8 @@ class Exchange:
             raise AssertionError("start_response was called a second time, without exc_info")
         self.has_body = allows_body(status) and self.environ["REQUEST_METHOD"] != "HEAD"
         self.headers, self.length = checked(headers)
+        if not self.has_body and status.startswith("204"):  # gunicorn drops it (RFC 9110, 8.6)
+            self.headers = [field for field in self.headers if field[0].lower() != "content-length"]
         self.headers.append(release_header())
         self.status = status
         return self.write
@@ -100,6 +108,9 @@ class Exchange:
     def write(self, data: bytes) -> object:
         """Send `data` at once (PEP 3333, The write Callable)."""
         check_chunk(data)
+        self.sent += len(data)
+        if self.has_body and self.length is not None and self.sent > self.length:
+            raise ValueError(f"Content-Length is {self.length}, but write() got {self.sent} bytes")
         write = self.server_write or self.begin_early()
         if not self.has_body:
             return None
@@ -134,9 +145,15 @@ class Exchange:
                     self.begin_early()
                 if not self.has_body:
                     return
+                self.sent += len(chunk)
+                if self.length is not None and self.sent > self.length:  # stop (PEP 3333, Content-Length Header)
+                    yield chunk[: self.length - self.sent]
+                    return
                 yield frame(chunk) if self.is_framed else chunk
         if not self.server_write:
             yield from self.complete([])
+        elif self.has_body and self.length not in (None, self.sent):
+            raise ValueError(f"Content-Length is {self.length}, but the body has {self.sent} bytes")
         if self.is_framed:
             yield b"0\r\n\r\n"
 
@@ -198,7 +215,7 @@ def serve(handler: WSGIApplication, *, is_uwsgi: bool = False) -> WSGIApplicatio
         note = IDLE
         try:
             accepted = handler if not is_uwsgi or are_valid(environ) else malformed
-            body = accepted(environ, exchange.start)
+            body = accepted(environ.copy(), exchange.start)
             if isinstance(body, WHOLE) and not exchange.server_write:
                 return exchange.complete(body)
             note = SENDING
@@ -206,11 +223,6 @@ def serve(handler: WSGIApplication, *, is_uwsgi: bool = False) -> WSGIApplicatio
             return exchange.fail()
         finally:
             here.leave(note)
-        if is_file(body, environ) and exchange.length is not None and not exchange.server_write:
-            if exchange.request_body:
-                exchange.request_body.discard()
-            exchange.begin()
-            return body  # the same object: a server sends its own file_wrapper fast
         return Body(exchange, body)
 
     return served

@@ -1,7 +1,9 @@
 """The server that PEP 3333 describes, for both backends: request bodies, exceptions, responses that cannot be sent."""
 
+import gzip
 import io
 import logging
+import os
 import sys
 from wsgiref.util import FileWrapper
 
@@ -141,7 +143,76 @@ def test_body_of_a_file_response_is_read():
 
     server = Server(handler, b"x" * LENGTH)
     assert (server.unread, server.body) == (0, b"a body")
-    assert isinstance(server.result, FileWrapper)
+
+
+def gzip_file(path):
+    path.write_bytes(gzip.compress(b"the first and the second part"))
+    return gzip.open(path)
+
+
+def later_part(path):
+    path.write_bytes(b"the first and the second part")
+    file = path.open("rb")
+    file.seek(10)
+    return file
+
+
+@pytest.mark.parametrize(("open_file", "expected"), [(gzip_file, b"the first"), (later_part, b"and the second part")])
+def test_file_wrapper_sends_what_the_file_reads(tmp_path, open_file, expected):
+    def handler(environ, start_response):
+        start_response("200 OK", [*TEXT, ("Content-Length", str(len(expected)))])
+        return environ["wsgi.file_wrapper"](open_file(tmp_path / "file"))
+
+    class WholeFile(FileWrapper):  # as uWSGI sends it
+        def __iter__(self):
+            yield os.pread(self.filelike.fileno(), len(expected), 0)
+
+    assert Server(handler, **{"wsgi.file_wrapper": WholeFile}).body == expected
+
+
+def test_handler_may_change_its_environ(caplog):
+    def clears(environ, start_response):
+        environ.clear()
+        return whole(environ, start_response)
+
+    def clears_and_fails(environ, start_response):
+        environ.clear()
+        raise ValueError
+
+    assert Server(clears).body == b"a body"
+    assert Server(clears_and_fails).status == "500 Internal Server Error"
+    assert "POST /path failed, request the-id" in caplog.text
+
+
+def test_iterator_with_another_length_is_cut_and_logged(caplog):
+    def handler(environ, start_response):
+        start_response("200 OK", [*TEXT, ("Content-Length", "10")])
+        yield from environ["chunks"]
+
+    with pytest.raises(ConnectionResetError):
+        Server(handler, chunks=[b"short"])
+    assert "Content-Length is 10, but the body has 5 bytes" in caplog.text
+    assert Server(handler, chunks=[b"too lo", b"ng for it", b"and more"]).body == b"too long f"
+    assert Server(handler, chunks=[b"too lo", b"ng f", b""]).body == b"too long f"
+
+
+def test_write_beyond_the_length_is_refused(caplog):
+    def handler(environ, start_response):
+        write = start_response("200 OK", [*TEXT, ("Content-Length", "6")])
+        write(b"a body")
+        write(b"!")
+
+    with pytest.raises(ConnectionResetError):
+        Server(handler)
+    assert "Content-Length is 6, but write() got 7 bytes" in caplog.text
+
+
+def test_204_has_no_length():
+    def handler(environ, start_response):
+        start_response("204 No Content", [("Content-Length", "0")])
+        return []
+
+    assert "Content-Length" not in Server(handler).headers
 
 
 def test_client_that_is_gone_costs_nothing_more():
