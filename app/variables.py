@@ -49,7 +49,7 @@ def secrets(path: Path) -> dict[str, str]:
     try:
         if path == SECRETS and (mode := S_IMODE(path.stat().st_mode)) & 0o077:
             raise SettingError(f"{path} has mode {mode:o}: other users can read it: run `chmod 600 {path}`")
-        lines = path.read_text().split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # editors on Windows write a byte order mark
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

@@ -49,6 +49,8 @@ def findings() -> Iterator[Finding]:
         # Compose checks these settings, and does not always name the bad one.
         names = "HTTP_BIND, HTTP_PORT, HTTPS_PORT, LOCUST_PORT, APP_CPUS, APP_MEMORY, STARTUP_SECONDS, COMPOSE_FILE"
         remedy = f"correct the setting it names: one of {names}. An IPv6 address needs brackets: [::1]"
+        if "failed to read" in str(error):  # .env, app.env
+            remedy = "correct the file: each line must be NAME=value, and a value with spaces or # needs quotes"
         yield Finding(" ".join(str(error).split()), remedy)
         return
     yield from machine.check_cgroups(info)

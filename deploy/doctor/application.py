@@ -17,6 +17,8 @@ def check_application(services: dict[str, Any]) -> Iterator[Finding]:
     if command := services["app"]["environment"].get("RELEASE_COMMAND"):
         yield Finding(f"a deploy runs RELEASE_COMMAND: {command}")
     project = find_project()
+    for name in sorted(ONE_SHOTS):
+        yield from check_one_shot(name, containers(project, name))
     for name in sorted(services["app"].get("depends_on", {}).keys() - ONE_SHOTS):
         yield from check_dependency(name, {each.health for each in containers(project, name)})
     app, nginx = ([each for each in containers(project, name) if each.state == "running"] for name in ("app", "nginx"))
@@ -30,6 +32,14 @@ def check_secrets() -> Finding:
         return Finding(f"{len(secrets(SECRETS))} secrets in {SECRETS}")
     except SettingError as error:
         return Finding(str(error), f"correct {SECRETS}: no deploy accepts it")
+
+
+def check_one_shot(name: str, found: list[Container]) -> Iterator[Finding]:
+    """Yield a failure if the last `docker compose up` could not start the app, because this service failed."""
+    for each in found:
+        if each.state == "exited" and (code := each.found["State"]["ExitCode"]):
+            text = f"the service {name}, which runs before the app starts, failed with exit code {code}"
+            yield Finding(text, f"read the reason in `docker compose logs {name}`")
 
 
 def check_dependency(name: str, health: set[str]) -> Iterator[Finding]:

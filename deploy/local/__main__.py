@@ -10,9 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from app.variables import SettingError, choice, integer
+from deploy.local.setting import variables
 from deploy.server import release_command
 from deploy.server.launch import BACKENDS, check, exit_after
 
@@ -26,12 +25,12 @@ def main(launcher: str = PRODUCTION) -> None:
     `make dev` (dev.py) starts both itself.
     """
     os.chdir(ROOT)
-    # The environment takes precedence over .env, as for Compose.
-    given = dotenv_values("app.env") | dotenv_values(".env")
-    os.environ.update({key: value or "" for key, value in given.items() if key not in os.environ})
-    os.environ.pop("SECRETS_FILE", None)  # of a container
-    os.environ["PATH"] = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
     try:
+        # The environment takes precedence over .env, as for Compose.
+        given = variables("app.env") | variables(".env")
+        os.environ.update({key: value for key, value in given.items() if key not in os.environ})
+        os.environ.pop("SECRETS_FILE", None)  # of a container
+        os.environ["PATH"] = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
         backend = choice(os.environ, "BACKEND", BACKENDS[0], BACKENDS)
         require(backend, f"`make local BACKEND={backend}` installs it")
         require("nginx", "install Debian's package nginx-light")

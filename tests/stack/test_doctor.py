@@ -47,6 +47,12 @@ def test_bad_setting_is_reported(name, site):
     assert "Traceback" not in output
 
 
+def test_malformed_line_of_a_file_is_reported(site):
+    (site.root / "app.env").write_text("COLOUR=blue\nnot an assignment\n")
+    output = site.make("doctor", fails=True)
+    assert re.search(r"^FAIL  .*app.env: line 2: .*\n      -> correct the file: ", output, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("path", "more", "text"),
     [

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.docker import DeployError
+from deploy.docker import Container, DeployError
 from deploy.doctor import configuration, consistency, machine
 from deploy.doctor.__main__ import check_settings
+from deploy.doctor.application import check_one_shot
 from tests.unit.configuration import ROOT, compose_text, example, services
 
 GIB = 1024**3
@@ -413,3 +414,13 @@ def test_more_cpus_than_the_machine_has_are_reported():
     [(text, remedy)] = contradictions(APP_CPUS="3").items()
     assert text == "app cpus is 3, and CPUs of the machine is 2: Docker does not start the app"
     assert remedy.endswith("lower APP_CPUS")
+
+
+def test_failed_one_shot_is_reported():
+    def ended(code):
+        return Container("id", "image", "image id", "exited", "none", 0, {"State": {"ExitCode": code}})
+
+    [finding] = check_one_shot("release", [ended(0), ended(7)])
+    assert not finding.is_ok
+    assert str(finding).startswith("FAIL  the service release, which runs before the app starts, failed with exit code 7\n")
+    assert "`docker compose logs release`" in str(finding)
