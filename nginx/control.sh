@@ -16,7 +16,9 @@ PREFIX=/run/nginx
 OCTET='(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
 GROUP='[0-9a-fA-F]{1,4}'
 ADDRESS="($OCTET\.){3}$OCTET(/(3[0-2]|[12]?[0-9]))?"
-ADDRESS="$ADDRESS|(($GROUP:){7}$GROUP|(($GROUP:){0,5}$GROUP)?::(($GROUP:){0,5}$GROUP)?)(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
+IPV6="($GROUP:){7}$GROUP|($GROUP:){1,6}:|($GROUP:){1,6}:$GROUP|($GROUP:){1,5}(:$GROUP){2}|($GROUP:){1,4}(:$GROUP){3}"
+IPV6="$IPV6|($GROUP:){1,3}(:$GROUP){4}|($GROUP:){1,2}(:$GROUP){5}|$GROUP:(:$GROUP){6}|:(:$GROUP){1,7}|::"
+ADDRESS="$ADDRESS|($IPV6)(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?"
 
 refuse() {
   echo "nginx: $1 is '$2': it must be $3" >&2
@@ -55,7 +57,8 @@ settings() {
     echo 'map "" $is_known_host {' && echo "    default 1;"
   else
     echo 'map $client_hostname $is_known_host {' && echo "    hostnames;" && echo "    default 0;"
-    for host in $hosts; do echo "    $host 1;"; done
+    # The backslash: `default` and `include` are words of nginx's.
+    for host in $hosts; do printf '    \\%s 1;\n' "$host"; done
   fi
   echo "}"
 
@@ -94,7 +97,8 @@ configure() {
   max_body_bytes=${MAX_BODY_BYTES:-1048576}
   check MAX_BODY_BYTES "$max_body_bytes" '[1-9][0-9]{0,9}' "a whole number of bytes"
   client_requests=${CLIENT_REQUESTS:-}
-  check CLIENT_REQUESTS "$client_requests" '([1-9][0-9]{0,5})?' "a whole number of requests a second, or empty for no limit"
+  check CLIENT_REQUESTS "$client_requests" '([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3})?' \
+    "a whole number of requests a second, at most 64999, or empty for no limit"
   proxy_protocol=${PROXY_PROTOCOL:-off}
   check PROXY_PROTOCOL "$proxy_protocol" 'on|off' "on or off"
   tls=${NGINX_TLS:-off}
@@ -106,7 +110,7 @@ configure() {
   # nginx refuses duplicates, and ignores case.
   hosts=$(printf '%s\n' "${ALLOWED_HOSTS:-}" | tr 'A-Z, ' 'a-z[\n*]' | sort -u)
   for host in $hosts; do
-    check ALLOWED_HOSTS "$host" '(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*' "names such as example.org or *.example.org, with commas between them"
+    check ALLOWED_HOSTS "$host" '(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]' "names such as example.org or *.example.org, with commas between them"
   done
   proxies=$(printf '%s\n' "${TRUSTED_PROXIES:-}" | tr -s ', ' '[\n*]')
   for proxy in $proxies; do

@@ -289,18 +289,23 @@ def test_health_check_of_a_load_balancer_is_answered_for_any_host(path, named):
     assert httpx.get(f"{named.url}{path}", headers={"Host": "192.0.2.1"}).status_code == 200
 
 
+LONG_HOST = ".".join(["a" * 63] * 3 + ["b" * 61])  # RFC 1035, 2.3.4
+
+
 @pytest.fixture(scope="module")
 def named(stack):
     """Return an nginx that serves only some hosts."""
-    with edge(stack, ALLOWED_HOSTS="Example.org,*.example.com, 10.0.0.1,example.org") as named:
+    others = f"{LONG_HOST},default,include,my_host,[::1]"
+    with edge(stack, ALLOWED_HOSTS=f"Example.org,*.example.com, 10.0.0.1,example.org,{others}") as named:
         yield named
 
 
 @pytest.mark.backend("gunicorn")
 @pytest.mark.parametrize(
     "host",
-    ["example.org", "EXAMPLE.org", "example.org:81", "example.org.", "a.example.com", "a.b.example.com:1", "10.0.0.1"],
-)
+    ["example.org", "EXAMPLE.org", "example.org:81", "example.org.", "a.example.com", "a.b.example.com:1", "10.0.0.1",
+     LONG_HOST, "default", "include", "my_host", "[::1]:80"],
+)  # fmt: skip
 def test_allowed_host_is_served(host, named):
     assert "It serves." in httpx.get(named.url, headers={"Host": host, "Accept": "text/html"}).text
 
@@ -335,9 +340,10 @@ def test_missing_host_gets_421_and_health_check_is_answered(named):
 
 BAD = [
     ("MAX_BODY_BYTES", "1m"), ("MAX_BODY_BYTES", "0"), ("MAX_BODY_BYTES", "1;"), ("CLIENT_REQUESTS", "0"),
-    ("CLIENT_REQUESTS", "1.5"), ("CLIENT_REQUESTS", "many"), ("PROXY_PROTOCOL", "yes"), ("ALLOWED_HOSTS", "*"),
+    ("CLIENT_REQUESTS", "1.5"), ("CLIENT_REQUESTS", "65000"), ("CLIENT_REQUESTS", "many"), ("PROXY_PROTOCOL", "yes"), ("ALLOWED_HOSTS", "*"),
     ("ALLOWED_HOSTS", "http://example.org"), ("ALLOWED_HOSTS", "example.org:80"), ("ALLOWED_HOSTS", "a..b"),
     ("ALLOWED_HOSTS", "$host"), ("TRUSTED_PROXIES", "nginx"), ("TRUSTED_PROXIES", "10.0.0.256"),
+    ("TRUSTED_PROXIES", "1:2:3:4:5:6::1:2:3:4:5:6"),
     ("TRUSTED_PROXIES", "10.0.0.0/33"), ("TRUSTED_PROXIES", "::1/129"), ("TRUSTED_PROXIES", "10.0.0.1;"),
     ("IDENTITY_HEADERS", "x-forwarded-user"), ("IDENTITY_HEADERS", "x-forwarded-for"), ("IDENTITY_HEADERS", "a;b"),
 ]  # fmt: skip
