@@ -87,7 +87,7 @@ certificate_error() {
       for name in client_body proxy fastcgi uwsgi scgi; do echo "${name}_temp_path temp-certificate;"; done
       echo "server { listen unix:$prefix/certificate.sock; ssl_certificate certs/fullchain.pem; ssl_certificate_key certs/privkey.pem; } }"
     } >"$prefix/certificate.conf"
-    nginx -t -q -p "$prefix/" -c certificate.conf -e stderr 2>&1 | sed -n 's/.*\[emerg\] [0-9#]*:* *//; 1p'
+    nginx -t -q -p "$prefix/" -c certificate.conf -e stderr </dev/null 2>&1 | sed -n 's/.*\[emerg\] [0-9#]*:* *//p' | head -n 1
     rm -f "$prefix/certificate.sock"
   fi
 }

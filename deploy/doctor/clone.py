@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -26,13 +28,14 @@ def check_clone(services: dict[str, Any]) -> Iterator[Finding]:
 def unreadable(services: dict[str, Any]) -> Iterator[Finding]:
     """Yield the first file of each mount that the user of its service cannot read."""
     for service in services.values():
-        name = str(service.get("user", "0")).partition(":")[0]
+        name, _, its_group = str(service.get("user", "0")).partition(":")
         user = int(name) if name.isdecimal() else 0  # only the image knows the number of a name
+        group = int(its_group) if its_group.isdecimal() else 0
         for mount in service.get("volumes", []):
             if mount["type"] == "bind" and user:
                 source = Path(mount["source"])
                 files = [source, *sorted(source.rglob("*"))] if source.is_dir() else [source]
-                if path := next((path for path in files if path.exists() and not can_read(path, user)), None):
+                if path := next((path for path in files if path.exists() and not can_read(path, user, group)), None):
                     name = os.path.relpath(path)
                     remedy = (
                         f"chown {user} {name}" if name.endswith(".pem") else f"chmod -R a+rX {os.path.relpath(source)}"
@@ -40,11 +43,11 @@ def unreadable(services: dict[str, Any]) -> Iterator[Finding]:
                     yield Finding(f"{name} is not readable for user {user}, who mounts it", f"run `{remedy}`")
 
 
-def can_read(path: Path, user: int) -> bool:
-    """Return whether the permissions let the user read the file, or enter the folder."""
+def can_read(path: Path, user: int, group: int) -> bool:
+    """Return whether the permissions let the user or its group read the file, or enter the folder."""
     status = path.stat()
     needed = 0o5 if path.is_dir() else 0o4
-    allowed = status.st_mode >> (6 if status.st_uid == user else 0)
+    allowed = status.st_mode >> (6 if status.st_uid == user else 3 if status.st_gid == group else 0)
     return allowed & needed == needed
 
 
@@ -58,26 +61,34 @@ def carriage_returns() -> Iterator[Finding]:
 
 def bad_certificate(nginx: dict[str, str]) -> Iterator[Finding]:
     """Yield what is wrong with the certificate and its key, if TLS is on and there is a certificate."""
-    if nginx.get("NGINX_TLS") != "on" or not CERTIFICATE.exists() or not shutil.which("openssl"):
-        return
     key = CERTIFICATE.with_name("privkey.pem")
-    if key.exists() and not os.access(key, os.R_OK):
-        return  # renewed.sh gives it to nginx's user; only root can compare it
-    remedy = "renew it, or remove both files: nginx then serves ACME challenges over HTTP"
-    commands = {
-        f"{CERTIFICATE} is no certificate": ["x509", "-noout", "-pubkey", "-in", str(CERTIFICATE)],
-        f"{key} is no key": ["pkey", "-pubout", "-in", str(key)],
-        f"{CERTIFICATE} has expired": ["x509", "-noout", "-checkend", "0", "-in", str(CERTIFICATE)],
-    }
-    printed: list[str] = []
-    for problem, command in commands.items():
-        ended = subprocess.run(["openssl", *command], capture_output=True, text=True, check=False)
-        printed.append(ended.stdout)
-        if ended.returncode:
-            yield Finding(problem, remedy)
+    if nginx.get("NGINX_TLS") != "on" or not os.path.lexists(CERTIFICATE):
+        return
+    for path in (CERTIFICATE, key):
+        if path.is_symlink() and path.resolve().parent != path.parent.resolve():
+            text = f"{path} is a symlink to {path.readlink()}, which nginx's container does not contain"
+            yield Finding(text, "copy the file, as deploy/tls/renewed.sh does")
             return
-    if printed[0] != printed[1]:
-        yield Finding(f"{key} is not the key of {CERTIFICATE}", remedy)
+    if key.exists() and not os.access(key, os.R_OK):
+        return  # renewed.sh gives it to nginx's user; only root can check it
+    remedy = (
+        "correct or renew them, with the site's own certificate first in fullchain.pem; or remove both: nginx then "
+        "serves ACME challenges over HTTP"
+    )
+    try:  # nginx's own checks, because both use OpenSSL
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(CERTIFICATE, key, password=str)
+    except OSError as error:  # also SSLError
+        reason = str(getattr(error, "reason", error.strerror) or "").replace("_", " ").lower()
+        reason = reason or "one of them is not PEM, or has a pass phrase"
+        yield Finding(f"nginx cannot use {CERTIFICATE} and {key}: {reason}", remedy)
+        return
+    if shutil.which("openssl"):
+        command = ["openssl", "x509", "-noout", "-dates", "-in", str(CERTIFICATE)]
+        dates = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        begin, end = (ssl.cert_time_to_seconds(line.partition("=")[2]) for line in dates.splitlines())
+        if not begin <= time.time() < end:
+            state = "has expired" if end <= time.time() else "is not valid yet"
+            yield Finding(f"{CERTIFICATE} {state}: {dates.strip().replace(chr(10), ', ')}", remedy)
 
 
 def check_proxies(nginx: dict[str, str]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from deploy.doctor import clone
 from deploy.tls import certs
@@ -24,13 +25,13 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def findings(folder, **environment):
+def findings(folder, user="101:101", **environment):
     def mount(name):
         return {"type": "bind", "source": str(folder / name)}
 
     services = {
         "nginx": {
-            "user": "101:101",
+            "user": user,
             "environment": environment,
             "volumes": [mount("nginx"), mount("deploy/tls/certs"), {"type": "volume", "source": "run"}],
         },
@@ -76,21 +77,50 @@ def test_line_ends_of_windows_are_reported(folder):
     assert finding.startswith("FAIL  nginx/control.sh has the line ends of Windows")
 
 
+def test_key_that_the_group_of_nginx_can_read_is_ok(folder):
+    certs.make(folder / "deploy" / "tls" / "certs", ["localhost"])
+    (folder / "deploy/tls/certs/privkey.pem").chmod(0o640)
+    group = (folder / "deploy/tls/certs/privkey.pem").stat().st_gid
+    assert findings(folder, user=f"101:{group}")[0].startswith("  ok")
+
+
 def other_key(folder):
     certs.make(folder / "other", ["localhost"])
     shutil.copy(folder / "other" / "privkey.pem", folder / "deploy" / "tls" / "certs")
+
+
+def link(folder):
+    shutil.move(folder / "deploy/tls/certs/fullchain.pem", folder / "live.pem")
+    (folder / "deploy/tls/certs/fullchain.pem").symlink_to(folder / "live.pem")
+
+
+def cut_chain(folder):
+    path = folder / "deploy/tls/certs/fullchain.pem"
+    path.write_text(path.read_text() * 2)
+    path.write_text(path.read_text()[:-60])
+
+
+def lock(folder):
+    path = folder / "deploy/tls/certs/privkey.pem"
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    protection = serialization.BestAvailableEncryption(b"password")
+    form = serialization.PrivateFormat.PKCS8
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, protection))
 
 
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
         (lambda _: None, ""),
-        (other_key, "privkey.pem is not the key of "),
-        (lambda folder: (folder / "deploy/tls/certs/fullchain.pem").write_text(""), "fullchain.pem is no certificate"),
-        (lambda folder: (folder / "deploy/tls/certs/privkey.pem").write_text("x"), "privkey.pem is no key"),
-        (lambda folder: (folder / "deploy/tls/certs/privkey.pem").unlink(), "privkey.pem is no key"),
+        (other_key, "privkey.pem: key values mismatch"),
+        (lambda folder: (folder / "deploy/tls/certs/fullchain.pem").write_text(""), "one of them is not PEM"),
+        (lambda folder: (folder / "deploy/tls/certs/privkey.pem").write_text("x"), "one of them is not PEM"),
+        (lambda folder: (folder / "deploy/tls/certs/privkey.pem").unlink(), "privkey.pem: no such file"),
+        (lock, "or has a pass phrase"),
+        (cut_chain, "privkey.pem: bad end line"),
+        (link, "fullchain.pem is a symlink to "),
     ],
-    ids=["good", "other key", "empty", "no key", "missing key"],
+    ids=["good", "other key", "empty", "no key", "missing key", "pass phrase", "cut chain", "symlink"],
 )
 def test_bad_certificate_is_reported_if_tls_is_on(spoil, text, folder):
     certs.make(folder / "deploy" / "tls" / "certs", ["localhost"])
@@ -99,15 +129,16 @@ def test_bad_certificate_is_reported_if_tls_is_on(spoil, text, folder):
     assert findings(folder)[0].startswith("  ok")
 
 
-def test_expired_certificate_is_reported(folder, monkeypatch):
-    class Earlier(datetime):
+@pytest.mark.parametrize(("days", "text"), [(-certs.DAYS - 1, "has expired"), (9, "is not valid yet")])
+def test_certificate_at_another_time_is_reported(days, text, folder, monkeypatch):
+    class Moved(datetime):
         @classmethod
         def now(cls, tz=None):
-            return datetime.now(UTC) - timedelta(days=certs.DAYS + 1)
+            return datetime.now(UTC) + timedelta(days=days)
 
-    monkeypatch.setattr(certs, "datetime", Earlier)
+    monkeypatch.setattr(certs, "datetime", Moved)
     certs.make(folder / "deploy" / "tls" / "certs", ["localhost"])
-    assert "fullchain.pem has expired" in findings(folder, NGINX_TLS="on")[0]
+    assert f"fullchain.pem {text}: notBefore=" in findings(folder, NGINX_TLS="on")[0]
 
 
 @pytest.mark.parametrize(
