@@ -8,14 +8,18 @@ from werkzeug.middleware.shared_data import SharedDataMiddleware
 
 from app.assets import sources
 from app.headers import Headers, change_headers
+from app.methods import by_method
 from app.response import not_found
 
 REPLACED = ("Cache-Control", "Date", "Expires")
 
 
-def files(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return the file at PATH_INFO below app/static or the folder static/ of a package."""
     return shared_data()(environ, start_response)
+
+
+files = by_method({"GET": file})
 
 
 @cache

@@ -19,9 +19,14 @@ CLEARED = re.findall(
 IDENTITIES = [
     "Remote-User", "X-Remote-User", "X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Groups",
     "X-Auth-Request-Preferred-Username", "X-Auth-Request-Access-Token", "X-Forwarded-User", "X-Forwarded-Email",
-    "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
+    "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token", "X-authentik-username",
+    "X-Pomerium-Jwt-Assertion", "X-Vouch-User", "X-Auth-Username", "X-Token-User-Email", "X-Consumer-Username",
+    "X-WebAuth-Email", "Client-Cert", "SSL-Client-Verify", "X-SSL-Client-DN", "X-Forwarded-Tls-Client-Cert",
 ]  # fmt: skip
-ADDRESSES = ["X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Real-IP", "X-Cluster-Client-IP"]
+ADDRESSES = [
+    "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "X-Real-IP", "X-Cluster-Client-IP",
+    "X-Forwarded", "X-Forwarded-Path", "X-Forwarded-Uri", "X-Remote-Addr", "X-Original-URL", "X-Url-Scheme",
+]  # fmt: skip
 # Headers with which a client may claim to be another client.
 CLAIMS = {
     **dict.fromkeys(CLEARED, "root"),
@@ -100,9 +105,8 @@ def test_the_app_gets_no_header_that_its_default_implies(probe):
     assert implied.isdisjoint(seen(probe.url))
 
 
-@pytest.mark.parametrize("name", CLAIMS)
-def test_forwarding_header_of_a_client_is_ignored(name, probe):
-    plain, claimed = seen(probe.url), seen(probe.url, {name: CLAIMS[name]})
+def test_forwarding_headers_of_a_client_are_ignored(probe):
+    plain, claimed = seen(probe.url), seen(probe.url, CLAIMS)
     varies = {"HTTP_X_REQUEST_ID", "uwsgi.core", "gunicorn.socket"}
     assert {k: v for k, v in claimed.items() if k not in varies} == {k: v for k, v in plain.items() if k not in varies}
 

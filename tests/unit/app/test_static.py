@@ -32,3 +32,9 @@ def test_client_revalidates_file(folder):
 def test_other_path_gets_404(path, folder):
     (folder.parent / "secret").write_text("a secret")
     assert call(static.files, path).status == 404
+
+
+def test_file_has_no_other_method_than_get_and_head():
+    assert call(static.files, "/style.css", "HEAD").status == 200
+    answer = call(static.files, "/style.css", "DELETE")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
