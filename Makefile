@@ -51,7 +51,7 @@ backup: ## Run: Write a backup of the database in deploy/postgres to backups/
 	@exec $(PYTHON) -m deploy.postgres backup
 
 restore: ## Run: Replace that database by a backup (FILE=backups/NAME.dump)
-	@CONFIRM='$(CONFIRM)' exec $(PYTHON) -m deploy.postgres restore '$(FILE)'
+	@exec $(PYTHON) -m deploy.postgres restore "$${FILE:-}"
 
 # end postgres
 doctor: ## Run: Check that this machine and the settings can run the site, and say how to fix faults

@@ -18,12 +18,23 @@ from deploy.docker import DeployError, docker
 FOLDER = Path("backups")
 CONNECT = ["--username=app", "--dbname=app"]
 TABLES = "SELECT count(*) FROM pg_stat_user_tables"
-# In one transaction: other sessions wait, and then see the backup. An error leaves the database as it was.
-BEGIN = "BEGIN; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION pg_database_owner;"
+# In one transaction: other sessions wait, and then see the backup. An error leaves the database as it was. Every schema is
+# removed, because pg_restore cannot drop a schema that has a table more than the backup.
+BEGIN = """
+BEGIN;
+DO $do$
+DECLARE name text;
+BEGIN
+  FOR name IN SELECT nspname FROM pg_namespace WHERE nspname !~ $re$^(pg_|information_schema)$re$ LOOP
+    EXECUTE format($sql$DROP SCHEMA %I CASCADE$sql$, name);
+  END LOOP;
+END $do$;
+CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+"""
 RESTORE = f"""
 set -e
 {{ echo '{BEGIN}'; pg_restore --clean --if-exists --no-owner --file=-; echo 'COMMIT;'; }} |
-  psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null {" ".join(CONNECT)}
+  PGOPTIONS=--client-min-messages=warning psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null {" ".join(CONNECT)}
 """
 
 
@@ -35,7 +46,7 @@ def main() -> None:
             case ["backup"]:
                 backup()
             case ["restore", name]:
-                restore(Path(name))
+                restore(name)
             case _:
                 sys.exit("usage: python3 -m deploy.postgres backup | restore FILE")
     except (DeployError, OSError) as error:
@@ -59,10 +70,11 @@ def backup() -> None:
     print(f"postgres: wrote {path}, {path.stat().st_size} bytes")
 
 
-def restore(path: Path) -> None:
+def restore(name: str) -> None:
     """Replace the database by a backup; raise DeployError, and change nothing, if the backup or the answer is wrong."""
+    path = Path(name)
     if not path.is_file():
-        raise DeployError(f"FILE is {str(path)!r}: name a backup, for example FILE=backups/20261231-235959.dump")
+        raise DeployError(f"FILE is {name!r}: name a backup, for example FILE=backups/20261231-235959.dump")
     verify(path)
     tables = docker("compose", "exec", "--no-TTY", "postgres", "psql", "--tuples-only", *CONNECT, "--command", TABLES)
     if int(tables) and os.environ.get("CONFIRM") != "overwrite":
@@ -92,7 +104,8 @@ def execute(command: list[str], stdin: IO[bytes] | int = subprocess.DEVNULL, std
         check=False,
     )
     if ended.returncode:
-        raise DeployError(f"{command[0]} failed: {ended.stderr.decode(errors='replace').strip()}")
+        name = "the restore" if command[0] == "bash" else command[0]
+        raise DeployError(f"{name} failed: {ended.stderr.decode(errors='replace').strip()}")
 
 
 if __name__ == "__main__":

@@ -198,7 +198,10 @@ def test_backup_and_restore_under_load_have_every_row(site):
         stopped = True
         assert set(writing.result()) == {201}
 
+    psql = ["exec", "--no-TTY", "postgres", "psql", "--username=app", "--dbname=app", "--command"]
+    site.compose(*psql, "CREATE SCHEMA more; CREATE TABLE more.one ()")
     site.make("restore", FILE=path, CONFIRM="overwrite")
+    assert "more" not in site.compose(*psql, "SELECT nspname FROM pg_namespace").stdout
     assert before <= rows(site) <= after
     content = (site.root / path).read_bytes()
     (site.root / "cut.dump").write_bytes(content[:-300])
