@@ -7,8 +7,7 @@ docker-compose.yml, beside the service `app`:
     jobs:
       <<: *app
       command: [python, -c, "from app.jobs import consume; consume()"]
-      volumes: ["data:/var/lib/data"]
-      networks: [internal]
+      volumes: ["data:/var/lib/data", "secrets:/run/secrets:ro"]
       mem_limit: 256m
       stop_grace_period: 5m  # longer than a job
       restart: unless-stopped

@@ -100,7 +100,12 @@ def lay_out(run_dir: Path, *, plain_names: bool) -> None:
     else:
         commands.append([sys.executable, "-m", "deploy.server.build_static", f"{static}"])
     for command in commands:
-        if code := subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode:
+        try:
+            code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
+        except OSError as error:
+            reason = "it must be executable, and have the line ends of Unix"
+            sys.exit(f"local: {command[0]} cannot be run: {error.strerror}: {reason}")
+        if code:
             sys.exit(code)  # the command has printed the reason
 
 

@@ -62,6 +62,8 @@ class Exchange:
         self.server_start = server_start
         self.request_body = replace_input(environ)
         environ["wsgi.file_wrapper"] = FileWrapper
+        # Not in PEP 3333, but applications read them: gunicorn has the first, uWSGI the second.
+        environ["RAW_URI"] = environ["REQUEST_URI"] = environ.get("RAW_URI") or environ.get("REQUEST_URI", "")
 
     def start(self, status: str, headers: Headers, exc_info: "OptExcInfo | None" = None) -> Callable[[bytes], object]:
         """Store the status and the headers, and return write(). With exc_info, replace the stored ones."""

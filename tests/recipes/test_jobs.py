@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 
 import pytest
+import yaml
 
 from recipes import jobs
 from recipes.jobs import application, queue, report_job
 from tests.stack.waiting import until
+from tests.tree import ROOT
 from tests.wsgi import call
 
 
@@ -86,3 +89,12 @@ def test_other_identity_gets_404(identity, data_dir):
     (data_dir / "reports").mkdir(parents=True)
     (data_dir / "reports" / "x.json").write_text("{}")
     assert call(application, f"/reports/{identity}").status == 404
+
+
+def test_described_service_fits_the_compose_file():
+    service = re.search(r"^    jobs:\n(?:      .*\n)+", jobs.__doc__, re.MULTILINE)
+    text = (ROOT / "docker-compose.yml").read_text()
+    composed = yaml.safe_load(text.replace("services:\n", "services:\n" + re.sub("(?m)^  ", "", service[0]), 1))
+    found, release = composed["services"]["jobs"], composed["services"]["release"]
+    assert {*found["networks"]} == {*release["networks"]} <= {*composed["networks"]}
+    assert found["volumes"] == release["volumes"]

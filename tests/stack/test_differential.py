@@ -329,8 +329,6 @@ def environ_in(body: bytes) -> dict[str, object]:
     if not body.startswith(b"{") or b'"the body"' not in body:
         return {}
     seen: dict[str, object] = json.loads(body)
-    # gunicorn and uWSGI use different names for the raw target.
-    seen["REQUEST_URI"] = seen.pop("RAW_URI", None) or seen["REQUEST_URI"]
     return {key: value for key, value in seen.items() if key not in OWN_KEYS}
 
 

@@ -1,8 +1,9 @@
-"""The files of variables that `make local` reads."""
+"""`make local`: the files of variables that it reads, and a script that it cannot run."""
 
 import pytest
 
 from app.variables import SettingError, secrets
+from deploy.local import __main__ as local
 from deploy.local.setting import variables
 
 
@@ -41,3 +42,15 @@ def test_files_of_windows_are_read(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"\xef\xbb\xbfA=1\r\nB=two\r\n")
     assert variables(str(path)) == secrets(path) == {"A": "1", "B": "two"}
+
+
+@pytest.mark.parametrize(("text", "mode"), [("#!/bin/sh\r\n", 0o755), ("#!/bin/sh\n", 0o644)])
+def test_script_that_cannot_run_is_named(tmp_path, monkeypatch, text, mode):
+    script = tmp_path / "nginx" / "control.sh"
+    script.parent.mkdir()
+    script.write_text(text)
+    script.chmod(mode)
+    monkeypatch.setattr(local, "ROOT", tmp_path)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    with pytest.raises(SystemExit, match="nginx/control.sh cannot be run: .* the line ends of Unix"):
+        local.lay_out(tmp_path / "run", plain_names=True)
