@@ -50,7 +50,7 @@ update: ## Fork: Merge a later version of the template (FROM=its address, VERSIO
 backup: ## Run: Write a backup of the database in deploy/postgres to backups/
 	@exec $(PYTHON) -m deploy.postgres backup
 
-restore: ## Run: Replace that database by a backup (FILE=backups/NAME.dump)
+restore: ## Run: Replace that database by a backup (FILE=backups/NAME.dump CONFIRM=overwrite)
 	@exec $(PYTHON) -m deploy.postgres restore "$${FILE:-}"
 
 # end postgres

@@ -11,6 +11,7 @@ import gzip
 import json
 import re
 import sys
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -67,7 +68,10 @@ def build(folders: list[Path], target: Path) -> dict[str, Asset]:
 def read(path: Path) -> bytes:
     """Return the content of a file; of a compressed image, the image, because nginx sends its compressed twin."""
     content = path.read_bytes()
-    return gzip.decompress(content) if path.suffix.lower() == ".svgz" else content
+    try:
+        return gzip.decompress(content) if path.suffix.lower() == ".svgz" else content
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is not compressed by gzip: {error}") from error
 
 
 def is_at_root(name: str) -> bool:
@@ -176,6 +180,8 @@ def main() -> None:
         manifest = build(sources(), Path(sys.argv[1]))
     except (LookupError, ValueError) as error:
         sys.exit(f"build_static: {error.args[0]}")
+    except OSError as error:  # such as a name that is too long with its fingerprint
+        sys.exit(f"build_static: {error.filename}: {error.strerror}")
     if missing := names_in_templates() - manifest.keys():
         sys.exit(
             f"build_static: a template names {', '.join(sorted(missing))}: add it to app/static, or correct the name"

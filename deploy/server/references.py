@@ -6,6 +6,7 @@ strings that begin with /static/. Found in both: source maps. Other comments and
 """
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
@@ -84,7 +85,10 @@ def css_values(found: re.Match[str], *groups: str) -> Iterator[Reference]:
 
 def unescaped(escape: re.Match[str]) -> str:
     """Return the character that the CSS escape stands for."""
-    return chr(int(escape[1], 16)) if escape[1] else escape[2].replace("\n", "")
+    if not escape[1]:
+        return escape[2].replace("\n", "")
+    code = int(escape[1], 16)
+    return chr(code) if 0 < code <= sys.maxunicode and not 0xD800 <= code <= 0xDFFF else "\N{REPLACEMENT CHARACTER}"  # noqa: PLR2004
 
 
 def in_javascript(text: str) -> Iterator[Reference]:

@@ -131,10 +131,12 @@ def test_change_renames_the_file_and_the_files_that_refer_to_it(built, manifest,
         ),
         ({"b.js": 'import "./no.js";'}, "", "b.js refers to ./no.js, but there is no file no.js"),
         ({"style.css": "a { background: url(root/x.png); }", "root/x.png": ""}, "", "no file root/x.png"),
+        ({"a.svgz": "no gzip"}, "", "a.svgz is not compressed by gzip: Not a gzipped file"),
+        ({f"{'a' * 250}.css": ""}, "", ".css: File name too long"),
         ({"a.css": ""}, "{{ static('nope.css').url }}", "a template names nope.css: add it to app/static"),
     ],
 )
-def test_reference_to_a_missing_file_fails_the_build(source, template, sentence, tmp_path):
+def test_wrong_file_fails_the_build_with_one_sentence(source, template, sentence, tmp_path):
     ended, _ = build(tmp_path / "it", source, template)
     assert ended.returncode != 0
     assert ended.stderr.startswith("build_static: ")

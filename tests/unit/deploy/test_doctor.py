@@ -422,5 +422,7 @@ def test_failed_one_shot_is_reported():
 
     [finding] = check_one_shot("release", [ended(0), ended(7)])
     assert not finding.is_ok
-    assert str(finding).startswith("FAIL  the service release, which runs before the app starts, failed with exit code 7\n")
+    assert str(finding).startswith(
+        "FAIL  the service release, which runs before the app starts, failed with exit code 7\n"
+    )
     assert "`docker compose logs release`" in str(finding)

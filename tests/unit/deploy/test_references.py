@@ -17,6 +17,7 @@ CSS = [
     ("/*# sourceMappingURL=a.css.map */", ["a.css.map"]),
     ("my-url(a.png) --url: b", []),
     ("/* never ends url(a.png)", []),
+    ("url(\\ffffff.png) url(\\d800.png) url(\\0.png)", ["\N{REPLACEMENT CHARACTER}.png"] * 3),
 ]
 JAVASCRIPT = [
     (
