@@ -18,8 +18,8 @@ from deploy.docker import DeployError, docker
 FOLDER = Path("backups")
 CONNECT = ["--username=app", "--dbname=app"]
 TABLES = "SELECT count(*) FROM pg_stat_user_tables"
-# In one transaction: other sessions wait, and then see the backup. An error leaves the database as it was. Every schema is
-# removed, because pg_restore cannot drop a schema that has a table more than the backup.
+# In one transaction: other sessions wait, and then see the backup. An error leaves the database as it was. Every schema
+# is removed, because pg_restore cannot drop a schema that has a table more than the backup.
 BEGIN = """
 BEGIN;
 DO $do$
@@ -34,7 +34,8 @@ CREATE SCHEMA public AUTHORIZATION pg_database_owner;
 RESTORE = f"""
 set -e
 {{ echo '{BEGIN}'; pg_restore --clean --if-exists --no-owner --file=-; echo 'COMMIT;'; }} |
-  PGOPTIONS=--client-min-messages=warning psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null {" ".join(CONNECT)}
+  PGOPTIONS=--client-min-messages=warning \\
+  psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --output=/dev/null {" ".join(CONNECT)}
 """
 
 

@@ -340,7 +340,8 @@ def test_missing_host_gets_421_and_health_check_is_answered(named):
 
 BAD = [
     ("MAX_BODY_BYTES", "1m"), ("MAX_BODY_BYTES", "0"), ("MAX_BODY_BYTES", "1;"), ("CLIENT_REQUESTS", "0"),
-    ("CLIENT_REQUESTS", "1.5"), ("CLIENT_REQUESTS", "65000"), ("CLIENT_REQUESTS", "many"), ("PROXY_PROTOCOL", "yes"), ("ALLOWED_HOSTS", "*"),
+    ("CLIENT_REQUESTS", "1.5"), ("CLIENT_REQUESTS", "65000"),
+    ("CLIENT_REQUESTS", "many"), ("PROXY_PROTOCOL", "yes"), ("ALLOWED_HOSTS", "*"),
     ("ALLOWED_HOSTS", "http://example.org"), ("ALLOWED_HOSTS", "example.org:80"), ("ALLOWED_HOSTS", "a..b"),
     ("ALLOWED_HOSTS", "$host"), ("TRUSTED_PROXIES", "nginx"), ("TRUSTED_PROXIES", "10.0.0.256"),
     ("TRUSTED_PROXIES", "1:2:3:4:5:6::1:2:3:4:5:6"),

@@ -25,7 +25,7 @@ def test_malformed_line_is_named(tmp_path, text, line):
 
 def test_file_that_is_not_utf_8_is_refused(tmp_path):
     (tmp_path / "app.env").write_bytes(b"A=caf\xe9\n")
-    with pytest.raises(SettingError, match="app.env cannot be read: it is not UTF-8"):
+    with pytest.raises(SettingError, match=r"app\.env cannot be read: it is not UTF-8"):
         variables(str(tmp_path / "app.env"))
 
 
@@ -52,5 +52,5 @@ def test_script_that_cannot_run_is_named(tmp_path, monkeypatch, text, mode):
     script.chmod(mode)
     monkeypatch.setattr(local, "ROOT", tmp_path)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    with pytest.raises(SystemExit, match="nginx/control.sh cannot be run: .* the line ends of Unix"):
+    with pytest.raises(SystemExit, match=r"nginx/control\.sh cannot be run: .* the line ends of Unix"):
         local.lay_out(tmp_path / "run", plain_names=True)
