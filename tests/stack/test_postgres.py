@@ -1,7 +1,6 @@
 """A fork with the database recipe on PostgreSQL: deploys with migrations, an outage, backup and restore."""
 
 import re
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ import pytest
 
 from deploy.server.launch import BACKENDS
 from tests.drills.load import load
+from tests.recipes.copies import copy
 from tests.stack.conftest import require
 from tests.stack.site import Site, other
 from tests.stack.test_release_command import insert
@@ -37,11 +37,7 @@ COMMAND = "alembic -c app/database/alembic.ini upgrade head"
 
 def fork(site):
     """Do what docs/database.md says: copy the recipe, add its packages, and name the overlay and the command."""
-    shutil.copytree(ROOT / "recipes" / "database", site.root / "app" / "database")
-    for path in (site.root / "app" / "database").rglob("*.py"):
-        text = re.sub(r"from app\.wsgi import chain\n|\napplication = chain\((.|\n)*?\n\)\n", "", path.read_text())
-        path.write_text(text.replace("recipes.database", "app.database"))
-    (site.root / "app" / "database" / "__main__.py").unlink()
+    copy("database", site.root)
     insert(site.root, ROUTES)
     for backend in BACKENDS:  # instead of `make lock`
         mine = packages(site.root / "requirements" / f"{backend}.txt")
