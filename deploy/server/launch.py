@@ -1,6 +1,7 @@
 """The launcher: check the settings, import the app once, choose the number of workers, and start the server.
 
-    python -m deploy.server.launch
+    python -m deploy.server.launch            start the server
+    python -m deploy.server.launch --check    only check that it can start
 
 Every app container and `make local` run it. The servers check settings badly: gunicorn answers WEB_CONCURRENCY=abc with
 a traceback, and uWSGI runs with zero workers if a variable in uwsgi.ini is unset. So the launcher checks them, and
@@ -39,9 +40,11 @@ APPLICATION = "deploy.server.wsgi:application"
 
 
 def main() -> None:
-    """Check that the server can start, and start it."""
+    """Check that the server can start, and start it unless the option is --check."""
     signal.signal(signal.SIGTERM, stop)  # by default, process 1 ignores it
-    become(check())
+    arguments = check()
+    if sys.argv[1:] != ["--check"]:
+        become(arguments)
 
 
 def exit_after(command: Callable[[], None]) -> NoReturn:

@@ -17,6 +17,7 @@ gunicorn and uWSGI both deviate from PEP 3333, in different ways. Behind this ca
 - Each thread notes when it enters and leaves the application (progress.py).
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from errno import ECONNRESET
@@ -31,6 +32,7 @@ from app.headers import Headers
 from app.log import configure_logging
 from app.middleware import errors
 from app.settings import settings
+from deploy.server import live
 from deploy.server.fields import are_valid, malformed
 from deploy.server.progress import IDLE, SENDING, progress
 from deploy.server.proxied import believe_nginx
@@ -77,6 +79,8 @@ class Exchange:
         if not self.has_body and status.startswith("204"):  # gunicorn drops it (RFC 9110, 8.6)
             self.headers = [field for field in self.headers if field[0].lower() != "content-length"]
         self.headers.append(release_header())
+        if status.startswith("200") and self.environ.get("PATH_INFO") == "/readyz":
+            self.headers += ready_header()
         self.status = status
         return self.write
 
@@ -234,6 +238,13 @@ def serve(handler: WSGIApplication, *, is_uwsgi: bool = False) -> WSGIApplicatio
 def release_header() -> tuple[str, str]:
     """Return the header with the release for nginx's access log. nginx removes it from the response."""
     return "X-Release", f"{settings().release}-{settings().backend}"
+
+
+@cache
+def ready_header() -> Headers:
+    """Return, on a Swarm, the header with which nginx is ready only if it has this release's files (site.conf)."""
+    is_on_swarm = not live.own_address(os.environ).startswith(live.UNIX)
+    return [("X-Accel-Redirect", f"/nginx-published/{release_header()[1]}")] * is_on_swarm
 
 
 def frame(chunk: bytes) -> bytes:

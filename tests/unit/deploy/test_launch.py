@@ -61,9 +61,8 @@ def test_thread_of_the_app_does_not_keep_a_one_shot_running(then, tmp_path):
         (tmp_path / "app" / path.name).write_text(path.read_text())
     thread = "import threading, time\nthreading.Thread(target=time.sleep, args=(3600,)).start()\napplication = print\n"
     (tmp_path / "app" / "wsgi.py").write_text(thread + then)
-    command = "from deploy.server.launch import check, exit_after; exit_after(check)"
     ended = subprocess.run(
-        [sys.executable, "-c", command],
+        [sys.executable, "-m", "deploy.server.launch", "--check"],
         env={"PYTHONPATH": f"{tmp_path}:{ROOT}"},
         cwd=tmp_path,
         capture_output=True,

@@ -2,11 +2,12 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
 from app.assets import MANIFEST, Asset
-from deploy.server.publish_static import KEPT_SECONDS, publish, publish_ahead
+from deploy.server.publish_static import KEPT_SECONDS, RELEASES, mark, publish, publish_ahead
 
 DAY = 86400
 
@@ -101,3 +102,33 @@ def test_copy_keeps_its_modification_time_for_the_etag(release, tmp_path):
     for now in (10, 20):
         publish(one, target, now)
         assert (target / "a.css").stat().st_mtime == 5
+
+
+def test_mark_of_a_release_is_not_older_than_its_files(release, tmp_path):
+    target = tmp_path / "volume"
+    target.mkdir()
+    one, two = release("one", a="a"), release("two", b="b")
+    publish(one, target, now=0)
+    mark(target, "one-gunicorn", now=0)
+    publish(two, target, now=KEPT_SECONDS)
+    mark(target, "two-gunicorn", now=KEPT_SECONDS)
+    assert {"a.css", f"{RELEASES}/one-gunicorn"} <= names(target)
+    publish(two, target, now=KEPT_SECONDS + DAY)
+    assert "a.css" in names(target)  # the files are kept for longer than the mark
+    assert names(target / RELEASES) == {"two-gunicorn"}
+
+
+def test_two_releases_can_publish_the_same_file_at_once(release, tmp_path, monkeypatch):
+    target = tmp_path / "volume"
+    target.mkdir()
+    one, two = release("one", a="a" * 9), release("two", a="a" * 9)
+    copy2 = shutil.copy2
+
+    def interrupted(source, temporary):  # the other release publishes its copy meanwhile
+        monkeypatch.setattr(shutil, "copy2", copy2)
+        copy2(source, temporary)
+        publish_ahead(two, target, now=1)
+
+    monkeypatch.setattr(shutil, "copy2", interrupted)
+    publish_ahead(one, target, now=0)
+    assert names(target) == {"a.css", "a.css.gz"}

@@ -9,6 +9,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
+from deploy.server import wsgi
 from deploy.server.proxied import believe_nginx
 from deploy.server.wsgi import serve
 
@@ -464,6 +465,24 @@ def test_headers_that_can_be_sent_are_sent_as_they_are():
     environ = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.input": io.BytesIO()}
     serve(starting("200 OK", headers))(environ, start_response)
     assert sent[: len(headers)] == headers
+
+
+@pytest.mark.parametrize(
+    ("listen", "path", "status", "redirect"),
+    [
+        ("0.0.0.0:8000", "/readyz", "200 OK", "/nginx-published/dev-gunicorn"),
+        ("0.0.0.0:8000", "/readyz", "503 Service Unavailable", None),
+        ("0.0.0.0:8000", "/", "200 OK", None),
+        ("unix:/run/app/1.sock", "/readyz", "200 OK", None),
+    ],
+)
+def test_readiness_on_a_swarm_depends_on_the_static_files_of_the_release(listen, path, status, redirect, monkeypatch):
+    monkeypatch.setenv("LISTEN", listen)
+    monkeypatch.setattr(wsgi, "release_header", lambda: ("X-Release", "dev-gunicorn"))
+    wsgi.ready_header.cache_clear()
+    server = Server(starting(status, TEXT), PATH_INFO=path)
+    wsgi.ready_header.cache_clear()
+    assert server.headers.get("X-Accel-Redirect") == redirect
 
 
 def test_hop_by_hop_headers_are_the_servers():
