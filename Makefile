@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help audit sbom pin publish publish-all notes local dev deploy rollback releases backup restore swarm-deploy settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
+.PHONY: help audit sbom pin publish publish-all notes local dev deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
 help: # List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
@@ -26,11 +26,15 @@ dev: .venv/local ## Run: Run the site without Docker for development: edits are 
 deploy: ## Deploy: Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name, WAIT=60)
 	@exec $(PYTHON) -m deploy.release deploy
 
+# Finds out whether the site runs on a Swarm.
+RELEASES = deploy.release
+RELEASES = deploy.swarm# only with swarm
+
 rollback: ## Deploy: Switch back to the previous release, or to RELEASE=name
-	@exec $(PYTHON) -m deploy.release rollback
+	@exec $(PYTHON) -m $(RELEASES) rollback
 
 releases: ## Deploy: List the releases that you can roll back to, and the live one
-	@exec $(PYTHON) -m deploy.release releases
+	@exec $(PYTHON) -m $(RELEASES) releases
 
 settings: ## Fork: Pass the settings in .env.example on to the containers, and list them in docs/settings.md
 	@$(PYTHON) -m deploy.fork.settings
@@ -81,6 +85,9 @@ test-unit: .venv/test ## Test: Run only the quick tests in process
 # Without BACKEND on the command line or in the environment, the backend does not change, even if .env names another.
 swarm-deploy: ## Deploy: Build a release, push it to REGISTRY and deploy it to a Docker Swarm (BACKEND=uwsgi, RELEASE=name)
 	@exec $(PYTHON) -m deploy.swarm
+
+status: # Show the machines of the Docker Swarm, and the releases that they run
+	@exec $(PYTHON) -m deploy.swarm status
 # end swarm
 
 # begin drills

@@ -4,27 +4,32 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from threading import Timer
+from typing import TypeVar
 
 from deploy.docker import SECONDS, Container, DeployError, Project, docker, log
 from deploy.release.cleanup import recover, tidy
 
 RETRY_SECONDS = 2
+Held = TypeVar("Held")
 
 
 class LockedError(DeployError):
     """Another deploy holds the lock."""
 
 
-@contextmanager
-def locked(project: Project) -> Generator[Container | None]:
-    """Hold the lock, and give the live container to the block; raise DeployError if another deploy holds the lock.
+def locked(project: Project) -> AbstractContextManager[Container | None]:
+    """Hold the lock, and give the live container to the block; raise DeployError if another deploy holds the lock."""
+    return waited(partial(held, project))
 
-    Wait for the lock for the seconds in WAIT.
-    """
+
+@contextmanager
+def waited(hold: Callable[[], AbstractContextManager[Held]]) -> Generator[Held]:
+    """Hold a lock, and give what it gives to the block. Wait for the lock for the seconds in WAIT."""
     wait = os.environ.get("WAIT") or "0"
     if not wait.isdecimal():
         raise DeployError(f"WAIT is {wait!r}: it must be a whole number of seconds")
@@ -32,7 +37,7 @@ def locked(project: Project) -> Generator[Container | None]:
     with ExitStack() as stack:
         while True:
             try:
-                live = stack.enter_context(held(project))
+                given = stack.enter_context(hold())
                 break
             except LockedError:
                 if time.monotonic() - begun > int(wait):
@@ -41,7 +46,7 @@ def locked(project: Project) -> Generator[Container | None]:
                     log(f"another deploy is running: waiting for at most {wait} seconds")
                 is_waiting = True
                 time.sleep(RETRY_SECONDS)
-        yield live
+        yield given
 
 
 @contextmanager

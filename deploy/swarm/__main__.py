@@ -1,43 +1,70 @@
-"""`make swarm-deploy`: release the working tree on all nodes of a Docker Swarm (deploy/swarm/stack.yml).
+"""`make swarm-deploy`, `rollback`, `releases` and `status`: the live release on the nodes of a Docker Swarm.
 
-The engine places, replaces and watches the replicas, and rolls back. This command does the rest. It pushes the images
-and publishes the static files on every node before the rollout. Then it waits for the rollout and reports the result.
-DOCKER_HOST or a Docker context can select another engine, which must be a manager.
+The engine places, replaces and watches the replicas, and rolls back a failed update. It also knows the live release and
+the previous one (stack.yml). This command pushes the images, publishes the static files on every node, starts the
+update, waits for it and reports the result. DOCKER_HOST or a Docker context can select another engine, which must be a
+manager.
 """
 
 import os
 import re
+import signal
 import sys
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from app.variables import SECRETS, SettingError, secrets
+from app.variables import SettingError
 from deploy.docker import LONG, DeployError, Release, docker
+from deploy.release import __main__ as one_machine
 from deploy.release import names
+from deploy.release.lock import waited
 from deploy.server import release_command
 from deploy.server.launch import BACKENDS
-from deploy.swarm.rollout import REPLICA_SECONDS, job_logs, service, wait_for_job, wait_for_update
+from deploy.swarm import images, secret
+from deploy.swarm.engine import ask, held, image, is_manager, log, nodes, previous, release, service, tag
+from deploy.swarm.rollout import MOVING, REPLICA_SECONDS, Rollout
 
-log = partial(print, "swarm:", flush=True)
+NO_MANAGER = "this engine is no swarm manager: run `docker swarm init` on it, or set DOCKER_HOST to a manager"
 
-# The registry answered that it does not have the image. Other errors mean that it did not answer. Some registries send
-# the last message for an image that the user may not read. The push then fails and names the reason.
-ABSENT = re.compile(r"manifest unknown|name unknown|: not found$|repository does not exist", re.MULTILINE)
-NGINX_SETTINGS = (
-    *("ALLOWED_HOSTS", "CLIENT_REQUESTS", "IDENTITY_HEADERS", "MAX_BODY_BYTES", "PROXY_PROTOCOL", "TRUSTED_PROXIES"),
-)
+
+class Interrupted(Exception):  # noqa: N818 (no error)
+    """The user pressed Ctrl-C. The message says what the engine does now."""
 
 
 def main() -> None:
-    """Deploy; exit with one sentence if the release is not live."""
+    """Run the command given on the command line; exit with one sentence if it fails."""
     os.chdir(Path(__file__).parents[2])
+    command = " ".join(sys.argv[1:]) or "deploy"
+    commands = {"deploy": deploy, "rollback": rollback, "releases": list_releases, "status": status}
+    if command not in commands:
+        sys.exit(f"usage: python3 -m deploy.swarm {'|'.join(commands)}")
+    for each in one_machine.SIGNALS:
+        if signal.getsignal(each) != signal.SIG_IGN:  # nohup
+            signal.signal(each, signal.default_int_handler)
     try:
-        deploy(settings())
+        if command in ("rollback", "releases") and not is_live():
+            one_machine.main()
+            return
+        if not is_manager():
+            sys.exit(f"swarm: {NO_MANAGER}")
+        commands[command](settings())
     except (DeployError, SettingError, OSError) as error:
         sys.exit(f"swarm: {error}")
+    except (Interrupted, KeyboardInterrupt) as interruption:
+        print(f"swarm: interrupted: {str(interruption) or 'nothing was updated'}", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def is_live() -> bool:
+    """Return whether the site runs on the swarm that this engine manages."""
+    with suppress(DeployError):  # the command for one machine reports it
+        if not is_manager():
+            return False
+        return bool(service(f"{settings()['COMPOSE_PROJECT_NAME']}_app"))
+    return False
 
 
 def deploy(given: dict[str, str]) -> None:
@@ -48,73 +75,135 @@ def deploy(given: dict[str, str]) -> None:
         raise DeployError(
             "REGISTRY is not set: set it to a registry that every node can reach: registry.example.org/team"
         )
-    if docker("info", "--format", "{{.Swarm.ControlAvailable}}").strip() != "true":
-        raise DeployError(
-            "this engine is no swarm manager: run `docker swarm init` on it, or set DOCKER_HOST to a manager"
-        )
-    secrets(SECRETS)  # refuses a bad file before anything is built
-    live = service(f"{stack}_app")
-    release = Release(names.requested() or names.defaults()[0], backend(given, live))
-    nginx, app = f"nginx:{fingerprint()}", f"{registry}/app:{release.tag}"
-    given |= {
-        "RELEASE": release.name,
-        "BACKEND": release.backend,
-        "NGINX": nginx,
-        "AHEAD": "",
-        "SECRETS_FILE": "app.env",
-    }
-    targets = {
-        f"{registry}/{nginx}": ["nginx"],
-        app: [release.backend, "--build-arg", f"RELEASE={release.name}"],
-    }
-    missing = [image for image in targets if not is_in_registry(image)]
-    if app in missing and names.requested() and not os.environ.get("BACKEND"):
-        refuse_other_backend(registry, release)
-    for image in missing:
-        log(f"building {image}")
-        docker("build", "--tag", image, "--target", *targets[image], ".", is_shown=True, seconds=LONG)
-    check_nginx(f"{registry}/{nginx}", given)
-    for image in missing:
-        log(f"pushing {image}")
-        docker("push", "--quiet", image, seconds=LONG)
-    if live and (replicas := live["Spec"]["Mode"]["Replicated"].get("Replicas")):
-        # Otherwise `docker stack deploy` would undo `docker service scale`.
-        given.setdefault("REPLICAS", str(replicas))
-    given["SECRETS"] = create_secret(stack)
-    given["STARTED"] = "" if app not in missing and names.requested() else f"{time.time():.0f}"
-    go_live(stack, release, live, given)
-    log(f"{release} is live, after {time.monotonic() - begun:.0f} seconds")
+    with waited(partial(held, stack)):
+        live = service(f"{stack}_app")
+        text = secret.check(stack, live)
+        target = Release(names.requested() or names.defaults()[0], backend(given, image(live)))
+        given |= {"RELEASE": target.name, "BACKEND": target.backend, "SECRETS_FILE": "app.env"}
+        given["IMAGE"], nginx, is_old = images.provide(registry, target, given)
+        given["NGINX"] = nginx.removeprefix(f"{registry}/")
+        if live and (replicas := live["Spec"]["Mode"]["Replicated"].get("Replicas")):
+            # Otherwise `docker stack deploy` would undo `docker service scale`.
+            given.setdefault("REPLICAS", str(replicas))
+        given |= {"SECRETS": secret.create(stack, text), "STARTED": f"{time.time():.0f}"}
+        given["PREVIOUS"] = before = image(live) if image(live) != given["IMAGE"] else previous(live)
+        command = given.get("RELEASE_COMMAND", "")
+        if command and is_old and names.requested():
+            log("RELEASE names a release in the registry: RELEASE_COMMAND is not run")
+            command = ""
+
+        def update() -> None:
+            run_release_job(stack, given | {"RELEASE_COMMAND": command})
+            log(f"updating to {target}")
+            stack_deploy("stack.yml", stack, given)
+
+        go_live(stack, {"app": given["IMAGE"], "nginx": nginx}, image(live), before, update)
+        secret.prune(stack)
+    log(f"{target} is live, after {time.monotonic() - begun:.0f} seconds")
 
 
-def go_live(stack: str, release: Release, live: dict[str, Any], given: dict[str, str]) -> None:
-    """Publish the static files, update the services and wait for them; raise DeployError if the rollout fails."""
+def rollback(given: dict[str, str]) -> None:
+    """Make the previous release live again. Its image and its static files are on every node."""
+    stack = given["COMPOSE_PROJECT_NAME"]
+    with waited(partial(held, stack)):
+        live = service(f"{stack}_app")
+        target, wanted = previous(live), (names.requested(), os.environ.get("BACKEND", ""))
+        found = release(target)
+        if not target or any(
+            each not in ("", own) for each, own in zip(wanted, (found.name, found.backend), strict=True)
+        ):
+            kept = f"the engine keeps only {found}" if target else "the engine keeps no earlier release"
+            raise DeployError(f"{kept}: deploy another one from the registry with `RELEASE=name make swarm-deploy`")
+        if given.get("RELEASE_COMMAND"):
+            log("a rollback does not run RELEASE_COMMAND: the data stays as it is")
+        options = [f"--image={target}", f"--label-add=previous={image(live)}", "--no-resolve-image", "--detach"]
+
+        def update() -> None:
+            log(f"updating from {release(image(live))} to {found}")
+            ask("service", "update", "--quiet", *options, f"{stack}_app", seconds=LONG)
+
+        go_live(stack, {"app": target}, image(live), image(live), update)
+    log(f"{found} is live")
+
+
+def go_live(stack: str, wanted: dict[str, str], live: str, before: str, update: Callable[[], None]) -> None:
+    """Publish the static files of the wanted app, run the update, and wait; raise DeployError if it fails.
+
+    Then publish also its files at /, and those of the image `before`. `wanted` has the image of each service to update.
+    `live` is the app's live image, or "".
+    """
+    target = wanted["app"]
+    publish(stack, live or target, before if live == target else target)
+    rollouts = {name: Rollout(f"{stack}_{name}") for name in wanted}
+    follow = "the engine continues. `make status` shows the progress, and `make rollback` goes back"
+    with interruptible(f"the update to {release(target)} may have begun, and {follow}"):
+        update()
+        for rollout in rollouts.values():
+            rollout.begin()
+        errors = {name: error_of(rollout, wanted[name]) for name, rollout in rollouts.items()}
+    if errors["app"]:
+        raise DeployError("\n".join(filter(None, errors.values())))
+    with interruptible(f"{release(target)} is live. The next deploy publishes its files at /"):
+        publish(stack, target, before)
+    if errors.get("nginx"):
+        raise DeployError(f"{release(target)} is live, but the update of nginx failed: {errors['nginx']}")
+
+
+def publish(stack: str, live: str, beside: str) -> None:
+    """Publish the static files of both images on every node, also at / those of the live one."""
+    services = {"assets": live, "assets-beside": beside or live}
+    rollouts = {name: Rollout(f"{stack}_{name}") for name in services}
+    log(f"publishing the static files of {' and '.join(dict.fromkeys(map(str, map(release, services.values()))))}")
+    stack_deploy("stack-assets.yml", stack, {"LIVE": live, "BESIDE": services["assets-beside"]})
+    for name, rollout in rollouts.items():
+        rollout.begin()
+        rollout.wait(services[name])
+    found = nodes()
+    out = [f"{node.name} ({node.status}, {node.availability})" for node in found if not node.is_usable]
+    has = " ".join(node.name for node in found if node.is_usable)
+    log(f"these nodes have them: {has}" + f". When they return, these get them: {', '.join(out)}" * bool(out))
+
+
+def run_release_job(stack: str, given: dict[str, str]) -> None:
+    """Check that the release can start, and run RELEASE_COMMAND once, on one node; raise DeployError if it fails."""
+    job = Rollout(f"{stack}_release")
+    log(
+        "checking its settings, importing its application"
+        + ", running RELEASE_COMMAND" * bool(given["RELEASE_COMMAND"])
+    )
+    with interruptible(
+        f"the engine continues RELEASE_COMMAND: `docker service logs {job.name}`. No replica was updated"
+    ):
+        stack_deploy("stack-release.yml", stack, given)
+        output = job.wait_for_job(REPLICA_SECONDS + release_command.limit(given))
+    print(output, end="", flush=True)
+
+
+@contextmanager
+def interruptible(sentence: str) -> Generator[None]:
+    """Raise Interrupted with this sentence if the user presses Ctrl-C during the block."""
     try:
-        log(f"publishing the static files of {release} on every node")
-        publish(stack, given | {"AHEAD": "--ahead"})
-        run_release_command(stack, given)
-        log(f"updating to {release}")
-        stack_deploy("deploy/swarm/stack.yml", stack, given)
-        nginx_error = wait_for_both(stack)
-    except DeployError:
-        if live:  # a node that joins later runs the job of the live release
-            stack_deploy("deploy/swarm/stack-assets.yml", stack, given | settings_of(live))
-        raise
-    publish(stack, given)  # now also the files served at /
-    if nginx_error:
-        raise DeployError(f"{release} is live, but the update of nginx failed: {nginx_error}")
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(sentence) from None
 
 
-def run_release_command(stack: str, given: dict[str, str]) -> None:
-    """Run RELEASE_COMMAND once and show its output; raise DeployError if it fails. A rollback does not run it."""
-    if not given.get("RELEASE_COMMAND"):
-        return
-    if not given["STARTED"]:
-        log("RELEASE names a release in the registry: RELEASE_COMMAND is not run")
-        return
-    log("running RELEASE_COMMAND")
-    stack_deploy("deploy/swarm/stack-release.yml", stack, given)
-    wait_for_job(f"{stack}_release", REPLICA_SECONDS + release_command.limit(given))
-    print(job_logs(f"{stack}_release"), flush=True)
+def error_of(rollout: Rollout, wanted: str) -> str:
+    """Wait for the update of a service, and return why it failed, or ""."""
+    try:
+        rollout.wait(wanted)
+    except DeployError as error:
+        return str(error)
+    return ""
+
+
+def stack_deploy(file: str, stack: str, given: dict[str, str]) -> None:
+    """Deploy a stack file, and do not wait: Docker 25 has no `--detach` here, and never waits.
+
+    The images have digests, so the registry is not needed (images.py).
+    """
+    options = ["--with-registry-auth", "--resolve-image=never", "-c", f"deploy/swarm/{file}"]
+    ask("stack", "deploy", *options, stack, settings=given, seconds=LONG)
 
 
 def settings() -> dict[str, str]:
@@ -123,100 +212,33 @@ def settings() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def backend(given: dict[str, str], live: dict[str, Any]) -> str:
+def backend(given: dict[str, str], live: str) -> str:
     """Return the backend to deploy: BACKEND from the environment, or the live one, or BACKEND from .env."""
-    if not (name := os.environ.get("BACKEND")) and live:
-        tag = live["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].partition("@")[0].rpartition(":")[2]
-        name = Release.from_tag(tag).backend
-    return name or given.get("BACKEND") or BACKENDS[0]
+    return os.environ.get("BACKEND") or (live and release(live).backend) or given.get("BACKEND") or BACKENDS[0]
 
 
-def settings_of(live: dict[str, Any]) -> dict[str, str]:
-    """Return the settings of the live release."""
-    container = live["Spec"]["TaskTemplate"]["ContainerSpec"]
-    registry, _, tag = container["Image"].partition("@")[0].rpartition("/app:")
-    release = Release.from_tag(tag)
-    own = {name: value for name, _, value in (each.partition("=") for each in container["Env"])}
-    named = {"REGISTRY": registry, "RELEASE": release.name, "BACKEND": release.backend}
-    return own | named | {"SECRETS": container["Secrets"][0]["SecretName"]}
+def list_releases(given: dict[str, str]) -> None:
+    """Print the previous release and the live one, which every node has."""
+    live = service(f"{given['COMPOSE_PROJECT_NAME']}_app")
+    for each, mark in ((previous(live), " "), (image(live), "*")):
+        if each:
+            print(mark, release(each))
+    update: dict[str, str] = live.get("UpdateStatus") or {}
+    state = "being deployed: see `make status`" if update.get("State") in MOVING else "live"
+    log(f"{release(image(live))} is {state}; `RELEASE=name make swarm-deploy` deploys any other one of the registry")
 
 
-def is_in_registry(image: str) -> bool:
-    """Pull the image, and return whether the registry has it; raise DeployError if the registry does not answer."""
-    try:
-        docker("pull", "--quiet", image, seconds=LONG)
-    except DeployError as error:
-        if not ABSENT.search(str(error)):
-            raise
-        return False
-    return True
-
-
-def refuse_other_backend(registry: str, release: Release) -> None:
-    """Raise DeployError if RELEASE names a release of the other backend: the working tree must not get its name."""
-    for each in BACKENDS:
-        other = Release(release.name, each)
-        if other != release and is_in_registry(f"{registry}/app:{other.tag}"):
-            raise DeployError(
-                f"there is no {release}, only {other}: set BACKEND={other.backend} to deploy that one, "
-                f"or BACKEND={release.backend} to build the working tree under the same name"
-            )
-
-
-def check_nginx(image: str, given: dict[str, str]) -> None:
-    """Raise DeployError, with nginx's message, if nginx refuses its configuration with these settings."""
-    script = (
-        "/srv/nginx/control.sh configure /run/nginx && exec nginx -t -q -p /run/nginx/ -c conf/nginx.conf -e stderr"
-    )
-    options = [f"--env={each}" for each in ("NGINX_UPSTREAM=replicas", *NGINX_SETTINGS)]
-    docker("run", "--rm", "--network=none", *options, image, "sh", "-c", script, settings=given, seconds=LONG)
-
-
-def fingerprint() -> str:
-    """Return the tag of nginx's image, a hash of its contents: the engine replaces nginx only if the tag is new."""
-    text = Path("Dockerfile").read_text()
-    found = re.findall(r"^ARG NGINX_IMAGE=.*$|^FROM \S+ AS nginx$(?:\n.+)*", text, re.MULTILINE)
-    digest = sha256("\n".join(found).encode())
-    for path in sorted(path for path in Path("nginx").rglob("*") if path.is_file()):
-        digest.update(f"\0{path}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def create_secret(stack: str) -> str:
-    """Return the name of the secret with the text of .secrets, and create it if needed: secrets cannot change."""
-    text = SECRETS.read_text() if SECRETS.exists() else "# none\n"
-    name = f"{stack}_app_{sha256(text.encode()).hexdigest()[:12]}"
-    if name not in docker("secret", "ls", "--format", "{{.Name}}").split():
-        docker("secret", "create", name, "-", stdin=text)
-    return name
-
-
-def stack_deploy(file: str, stack: str, given: dict[str, str]) -> None:
-    """Deploy a stack file, and do not wait: Docker 25 has no `--detach` here, and never waits."""
-    docker("stack", "deploy", "--with-registry-auth", "-c", file, stack, settings=given, seconds=LONG)
-
-
-def publish(stack: str, given: dict[str, str]) -> None:
-    """Publish the release's static files on every node, now and when a node joins."""
-    stack_deploy("deploy/swarm/stack-assets.yml", stack, given)
-    wait_for_job(f"{stack}_assets")
-
-
-def wait_for_both(stack: str) -> str:
-    """Wait for both updates; return the error of nginx's, or "", and raise DeployError if the app's fails."""
-    nginx_error, app_error = (update_error(f"{stack}_{name}") for name in ("nginx", "app"))
-    if app_error:
-        raise DeployError("\n".join(filter(None, (app_error, nginx_error))))
-    return nginx_error
-
-
-def update_error(name: str) -> str:
-    """Wait for the update of a service, and return why it failed, or ""."""
-    try:
-        wait_for_update(name)
-    except DeployError as error:
-        return str(error)
-    return ""
+def status(given: dict[str, str]) -> None:
+    """Print each node, and the tasks that it should run."""
+    form = "{{.Node}} {{.Name}} {{.Image}} {{.CurrentState}}. {{.Error}}"
+    options = ["--no-trunc", "--filter", "desired-state=running", "--format", form]
+    rows = [line.split(" ", 3) for line in ask("stack", "ps", *options, given["COMPOSE_PROJECT_NAME"]).splitlines()]
+    for name, about in [*((node.name, " ".join(node[2:])) for node in nodes()), ("", "no node has room")]:
+        ours = [row for row in rows if row[0] == name]
+        if name or ours:
+            print(name, about)
+        for _, task, its_image, state in ours:
+            print(f"  {re.sub(r'[.][^.]{25}$', '', task):25} {tag(its_image):35} {state}")
 
 
 if __name__ == "__main__":

@@ -1,100 +1,116 @@
-"""Waits for the rollout of a service, because `docker stack deploy` returns before the engine starts it."""
+"""Waits until a service runs what was asked for, because `docker stack deploy` returns before the engine starts."""
 
-import json
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from contextlib import suppress
+from typing import Any
 
-from deploy.docker import DeployError, docker, last_logs
+from deploy.docker import DeployError, last_logs
+from deploy.swarm.engine import image, nodes, service, tag, tasks
 
 REPLICA_SECONDS = 300  # within which the next replica must run; pulling a large image takes long
+LOGGED = 2  # tasks whose log is shown
+MOVING = ("updating", "rollback_started")
+STOPPED = ("paused", "rollback_paused", "rollback_completed")
 
 
-def service(name: str) -> dict[str, Any]:
-    """Return the engine's description of a service, or {} if it does not exist."""
-    if name not in docker("service", "ls", "--format", "{{.Name}}").split():
-        return {}
-    found: list[dict[str, Any]] = json.loads(docker("service", "inspect", name))
-    return found[0]
+class Rollout:
+    """The update of a service: create this before the command that starts it, and call begin() and wait() after it."""
 
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.before = {task["ID"] for task in tasks(name)}
+        self.asked: dict[str, Any] = {}
 
-def tasks(name: str) -> list[dict[str, Any]]:
-    """Return the tasks of a service, each with its desired and its actual state."""
-    identities = docker("service", "ps", "--quiet", "--no-trunc", name).split()
-    try:
-        return json.loads(docker("inspect", "--type", "task", *identities)) if identities else []
-    except DeployError:
-        return tasks(name)  # the engine removed an old task between the two commands
+    def begin(self) -> None:
+        """Note what the service shall run."""
+        self.asked = service(self.name)["Spec"]["TaskTemplate"]
 
+    def wait(self, wanted: str) -> None:
+        """Wait until every replica runs the image `wanted`; raise DeployError if the engine rolls back, or gives up.
 
-def wait_for_job(name: str, seconds: int = REPLICA_SECONDS) -> None:
-    """Wait until the latest iteration of a job is complete on every node; raise DeployError if it fails on one."""
-    for found in waiting(name, seconds):
-        iteration = service(name)["JobStatus"]["JobIteration"]
-        ours = [task for task in found if task["JobIteration"] == iteration]
-        states = [task["Status"]["State"] for task in ours if task["DesiredState"] in ("complete", "running")]
-        if states and set(states) == {"complete"}:
-            return
-        if failed := [task for task in ours if task["Status"]["State"] in ("failed", "rejected")]:
-            raise DeployError(f"{name} failed: {errors(failed)}\n{logs(name)}")
-
-
-def wait_for_update(name: str) -> None:
-    """Wait until the service is updated; raise DeployError if the engine rolls back, pauses or cannot start it."""
-    for found in waiting(name):
-        now = service(name)
-        status = now.get("UpdateStatus", {})
-        state = status.get("State", "")
-        if state in ("rollback_completed", "rollback_paused", "paused"):
-            raise DeployError(f"{name}: {status['Message']}; {errors(found)}\n{logs(name)}")
-        current = [task for task in found if is_within(task["Spec"], now["Spec"]["TaskTemplate"])]
-        wanted = [task for task in current if task["DesiredState"] == "running"]
-        replicas = now["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 1)
-        if state in ("", "completed") and len(wanted) >= replicas:
-            if all(task["Status"]["State"] == "running" for task in wanted):
+        The state of the update is not enough: the engine can report `completed` after a rollback. But the service then
+        has another specification.
+        """
+        asked = self.asked
+        for now, found in self.polls(REPLICA_SECONDS):
+            status: dict[str, str] = now.get("UpdateStatus") or {}
+            state = status.get("State", "")
+            ours = [task for task in found if contents(task["Spec"]) == contents(asked)]
+            if state in MOVING:
+                continue
+            if state in STOPPED or now["Spec"]["TaskTemplate"] != asked or image(now) != wanted:
+                raise DeployError(
+                    f"{self.name} has {tag(image(now))}, not {tag(wanted)}: {status.get('Message', 'it was replaced')}"
+                    f"{self.reasons(ours)}"
+                )
+            expected = [task for task in found if task["DesiredState"] == "running"]
+            if "Global" in now["Spec"]["Mode"]:  # the engine changes nothing on a paused node
+                usable = {node.id for node in nodes() if node.is_usable}
+                expected = [task for task in expected if task.get("NodeID") in usable]
+                count = len(usable)
+            else:
+                count = now["Spec"]["Mode"]["Replicated"]["Replicas"]
+            is_up = all(task in ours and task["Status"]["State"] == "running" for task in expected)
+            if is_up and len(expected) >= count:
                 return
-            ended = [task for task in current if task["DesiredState"] != "running"]
-            if not state and len(ended) > replicas:  # the first update cannot be rolled back
-                raise DeployError(f"{name} does not start: {errors(ended)}\n{logs(name)}")
+            ended = [task for task in ours if task["DesiredState"] != "running" and task["ID"] not in self.before]
+            if not state and len(ended) > count:  # the first update cannot be rolled back
+                raise DeployError(f"{self.name} does not start{self.reasons(ours)}")
+
+    def wait_for_job(self, seconds: int) -> str:
+        """Wait until the job is complete, and return its output; raise DeployError if it fails."""
+        for _, found in self.polls(seconds):
+            ours = [task for task in found if task["ID"] not in self.before]
+            states = {task["Status"]["State"] for task in ours}
+            if states & {"failed", "rejected"}:
+                raise DeployError(f"{self.name} failed{self.reasons(ours)}")
+            if states == {"complete"}:
+                return "".join(logs(task) for task in ours)
+        return ""
+
+    def polls(self, seconds: int) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Yield the service and its tasks every second; raise DeployError if no further task runs within `seconds`."""
+        up: set[str] = set()
+        deadline = time.monotonic() + seconds
+        found: list[dict[str, Any]] = []
+        while time.monotonic() < deadline:
+            found = tasks(self.name)
+            if further := {task["ID"] for task in found if task["Status"]["State"] in ("running", "complete")} - up:
+                up |= further
+                deadline = time.monotonic() + seconds
+            yield service(self.name), found
+            time.sleep(1)
+        raise DeployError(
+            f"{self.name}: no further replica after {seconds} seconds; the engine keeps trying: follow it with "
+            f"`make status`{self.reasons(found)}"
+        )
+
+    def reasons(self, found: list[dict[str, Any]]) -> str:
+        """Return why new tasks among these failed, each reason once with its node, and the log of the first ones."""
+        known = {node.id: node for node in nodes()}
+        told: dict[str, dict[str, Any]] = {}
+        for task in found:
+            if task["ID"] not in self.before and (error := task["Status"].get("Err")):
+                if "No such image" in error:
+                    error += " (the node could not pull it: is its disk full, or the registry away?)"
+                node = known.get(task.get("NodeID", ""))
+                told.setdefault(f"{node.name if node else 'no node'}: {error}", task)
+        # `docker service logs` waits for a node that is down.
+        shown = [
+            task for task in told.values() if (node := known.get(task.get("NodeID", ""))) and node.status == "Ready"
+        ]
+        return ": " * bool(told) + "; ".join(told) + "".join(f"\n{logs(task)}" for task in shown[:LOGGED])
 
 
-def is_within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
-    """Return whether a task was made from this template, to which the engine adds defaults."""
-    return all(
-        is_within(cast("dict[str, Any]", value), whole.get(key, {}))
-        if isinstance(value, dict)
-        else whole.get(key) == value
-        for key, value in part.items()
-    )
+def contents(specification: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Return the settings of a service's or a task's container. The engine adds empty ones to the service's."""
+    settings = specification["ContainerSpec"] | specification.get("Resources", {})
+    return [(name, value) for name, value in settings.items() if value]
 
 
-def waiting(name: str, seconds: int = REPLICA_SECONDS) -> Iterator[list[dict[str, Any]]]:
-    """Yield the service's tasks twice a second; raise DeployError if no further task runs within so many seconds."""
-    up: set[str] = set()
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = tasks(name)
-        if further := {task["ID"] for task in found if task["Status"]["State"] in ("running", "complete")} - up:
-            up |= further
-            deadline = time.monotonic() + seconds
-        yield found
-        time.sleep(0.5)
-    raise DeployError(
-        f"{name}: no further replica after {seconds} seconds; the engine keeps trying: {errors(tasks(name))}"
-    )
-
-
-def errors(found: list[dict[str, Any]]) -> str:
-    """Return the errors of these tasks, each once."""
-    return "; ".join({task["Status"].get("Err", ""): None for task in found if task["Status"].get("Err")})
-
-
-def job_logs(name: str) -> str:
-    """Return the last log lines of the latest iteration of a job, without those of earlier ones."""
-    iteration = service(name)["JobStatus"]["JobIteration"]
-    return "".join(logs(task["ID"]) for task in tasks(name) if task["JobIteration"] == iteration)
-
-
-def logs(name: str) -> str:
-    """Return the last log lines of a service or a task."""
-    return last_logs("service", "logs", "--raw", name)
+def logs(task: dict[str, Any]) -> str:
+    """Return the last log lines of a task, or "" if its node does not answer."""
+    with suppress(DeployError):
+        return last_logs("service", "logs", "--raw", task["ID"])
+    return ""

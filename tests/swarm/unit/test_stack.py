@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from deploy.docker import Release
-from deploy.server import drain, live
-from deploy.swarm.__main__ import NGINX_SETTINGS
+from deploy.server import drain, live, publish_static
+from deploy.swarm.images import NGINX_SETTINGS
 from tests.unit.configuration import directives
 
 ROOT = Path(__file__).parents[3]
@@ -18,7 +18,8 @@ one_machine = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["service
 names = ("swarm/stack-assets.yml", "swarm/stack.yml", "swarm/stack-release.yml")
 files = [yaml.safe_load((ROOT / "deploy" / name).read_text()) for name in names]
 many_machines = files[0]["services"] | files[1]["services"] | files[2]["services"]
-publishing = many_machines["assets"].pop("command")
+beside = many_machines.pop("assets-beside")
+health = many_machines["assets"].pop("healthcheck")  # on one machine the service ends
 
 # Keys with the same value in both files.
 SAME = {"cap_drop", "healthcheck", "logging", "read_only", "sysctls", "user"}
@@ -46,7 +47,7 @@ OTHERWISE = {
     "volumes": "no sockets, and nginx's configuration is in its image",
 }
 # Settings that only several machines need.
-MORE = {"app": {"LISTEN": "0.0.0.0:8000"}, "nginx": {"NGINX_UPSTREAM": "replicas"}, "assets": {}, "release": {}}
+MORE = {"app": {"LISTEN": "0.0.0.0:8000"}, "nginx": {"NGINX_UPSTREAM": "replicas"}, "release": {}}
 
 
 @pytest.mark.parametrize("name", many_machines)
@@ -59,13 +60,21 @@ def test_service_is_the_same_in_both_files(name):
     assert limits["memory"] == one["mem_limit"]
     assert limits["pids"] == one["pids_limit"]
     assert limits.get("cpus") == one.get("cpus")
+    if name == "assets":  # it only publishes: the job `release` checks the settings
+        assert not {"environment", "secrets"} & many.keys()
+        return
     same = {name: value for name, value in one["environment"].items() if name != "SITE_URL"}  # the nodes have addresses
     assert many["environment"] == same | MORE[name]
 
 
-@pytest.mark.parametrize("more", [[], ["--ahead"]])
-def test_static_files_are_published_by_the_same_command(more):
-    assert shlex.split(publishing.replace("${AHEAD}", *more or [""])) == one_machine["assets"]["command"] + more
+def test_static_files_are_published_by_the_same_command_on_every_node_at_any_time():
+    assert shlex.split(many_machines["assets"]["command"]) == [*one_machine["assets"]["command"], "--stay"]
+    assert shlex.split(beside["command"]) == [*one_machine["assets"]["command"], "--ahead", "--stay"]
+    for service in (many_machines["assets"], beside):
+        assert service["deploy"]["mode"] == "global"  # a job would not run on a node that joins later
+        assert service["deploy"]["restart_policy"]["condition"] == "any"
+    assert health["test"] == ["CMD", "test", "-e", str(publish_static.PUBLISHED)] == beside["healthcheck"]["test"]
+    assert (many_machines["assets"]["image"], beside["image"]) == ("${LIVE}", "${BESIDE}")
 
 
 def test_stop_waits_for_dns_the_queue_and_the_longest_request():
@@ -76,7 +85,10 @@ def test_stop_waits_for_dns_the_queue_and_the_longest_request():
 
 
 def test_release_command_is_run_by_the_same_command():
-    assert shlex.split(many_machines["release"]["command"]) == [*one_machine["release"]["command"], "--now"]
+    shell, option, command = shlex.split(many_machines["release"]["command"])
+    check, _, then = command.partition(" && exec ")
+    assert (shell, option, check) == ("sh", "-c", "python -m deploy.server.launch --check")
+    assert then.split() == [*one_machine["release"]["command"], "--now"]
 
 
 def test_every_service_is_in_both_files():
@@ -84,9 +96,15 @@ def test_every_service_is_in_both_files():
 
 
 def test_static_files_are_published_by_the_image_of_the_app_for_nginx():
-    for key in ("image", "secrets", "user"):
-        assert many_machines["assets"][key] == many_machines["release"][key] == many_machines["app"][key]
-    assert files[0]["secrets"] == files[1]["secrets"] == files[2]["secrets"]
+    for key in ("image", "secrets", "user", "environment"):
+        app = (
+            {name: value for name, value in many_machines["app"][key].items() if name != "LISTEN"}
+            if key == "environment"
+            else many_machines["app"][key]
+        )
+        assert many_machines["release"][key] == app
+    assert many_machines["assets"]["user"] == many_machines["app"]["user"]
+    assert files[1]["secrets"] == files[2]["secrets"]
     assert files[0]["volumes"].items() <= files[1]["volumes"].items()
     assert files[0]["networks"].items() <= files[1]["networks"].items()
 
@@ -141,15 +159,15 @@ def test_update_replaces_one_replica_at_a_time_and_rolls_back():
     app, nginx = (many_machines[name]["deploy"] for name in ("app", "nginx"))
     update = app["update_config"]
     assert (update["order"], update["parallelism"], update["failure_action"]) == ("start-first", 1, "rollback")
-    assert (update["monitor"], update["max_failure_ratio"]) == ("10s", 0)
+    # Without a delay the engine replaces the next replica before it sees this one crash.
+    assert (update["delay"], update["monitor"], update["max_failure_ratio"]) == ("10s", "10s", 0)
     assert app["rollback_config"] == {"parallelism": 1, "order": "start-first", "monitor": "5s"}
     # Only one nginx fits on a port.
     update = nginx["update_config"]
     assert (update["order"], update["parallelism"], update["failure_action"]) == ("stop-first", 1, "rollback")
+    assert update["delay"] == "10s"
 
 
 def test_image_has_the_same_tag_as_on_one_machine():
-    images = {many_machines[name]["image"] for name in ("app", "assets", "release")}
-    assert images == {"${REGISTRY:-}/app:${RELEASE}-${BACKEND}"}
     assert one_machine["app"]["image"].endswith(":${RELEASE:-dev}-${BACKEND:-gunicorn}")
     assert Release("r", "uwsgi").tag == "r-uwsgi"

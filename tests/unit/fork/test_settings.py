@@ -39,8 +39,8 @@ def test_files_follow_from_the_example():
 @pytest.mark.parametrize(
     ("reader", "line", "services"),
     [
-        ("app/settings.py", '\nTEAM = "TEAM_NAME"\n', {"app", "assets"}),
-        ("deploy/server/launch.py", '\nTEAM = "TEAM_NAME"\n', {"app", "assets"}),
+        ("app/settings.py", '\nTEAM = "TEAM_NAME"\n', {"app", "assets", "release"}),
+        ("deploy/server/launch.py", '\nTEAM = "TEAM_NAME"\n', {"app", "assets", "release"}),
         ("nginx/control.sh", "\necho ${TEAM_NAME:-Ours}\n", {"nginx"}),
     ],
 )
@@ -53,7 +53,7 @@ def test_setting_reaches_the_containers_that_read_it(fork, reader, line, service
     assert command(fork, "check").returncode == 0
     for name in ("app", "assets", "nginx", "locust"):
         assert ("TEAM_NAME" in given(fork, "docker-compose.yml", name)) == (name in services)
-    for file in ("stack.yml", "stack-assets.yml"):
+    for file in ("stack.yml", "stack-release.yml"):
         if (fork / "deploy/swarm" / file).exists():
             for name in yaml.safe_load((fork / "deploy/swarm" / file).read_text())["services"]:
                 assert ("TEAM_NAME" in given(fork, f"deploy/swarm/{file}", name)) == (name in services)
