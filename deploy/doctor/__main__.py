@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from deploy.docker import DeployError, docker
-from deploy.doctor import clone, consistency, machine
+from deploy.doctor import (
+    clone,
+    consistency,
+    machine,
+    swarm,  # only with swarm
+)
 from deploy.doctor.application import check_application
 from deploy.doctor.configuration import environment, limits
 from deploy.doctor.machine import Finding
@@ -59,6 +64,7 @@ def findings() -> Iterator[Finding]:
     engine = datetime.fromisoformat(re.sub(r"\.\d+", "", info["SystemTime"]))
     yield machine.check_clock((engine - now).total_seconds(), machine.is_synchronised())
     ours, is_rootless = set(machine.published_ports()), "name=rootless" in (info.get("SecurityOptions") or [])
+    ours |= set(swarm.published_ports())  # only with swarm
     for port in services["nginx"].get("ports", []):
         address, number = port.get("host_ip", "0.0.0.0"), port.get("published", "")  # noqa: S104 (Docker's default)
         if number.isdecimal():
@@ -66,6 +72,7 @@ def findings() -> Iterator[Finding]:
             yield machine.check_port(PORTS.get(port["target"], "ports"), address, int(number), ours, obstacle)
     yield from clone.check_clone(services)
     yield from clone.check_scale()
+    yield from swarm.check_swarm()  # only with swarm
     yield from check_settings(services, info)
     yield from check_application(services)
 

@@ -35,7 +35,7 @@ PARTS = {
         *("tests/unit/test_fork.py", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
         *(".github/ISSUE_TEMPLATE", ".github/pull_request_template.md"),
     ),
-    "swarm": ("deploy/swarm", "docs/several-machines.md", "tests/swarm"),
+    "swarm": ("deploy/swarm", "deploy/doctor/swarm.py", "docs/several-machines.md", "tests/swarm"),
     "uwsgi": ("deploy/server/uwsgi.ini", "requirements/uwsgi.txt", "bench/reference/uwsgi.ini", "docs/backends.md"),
 }
 SERVERS = {"gunicorn", "uwsgi"}  # one of them must stay

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "deploy.release": ["deploy.docker", "app.variables"],
     "deploy.server": ["app"],
     "deploy.local": ["deploy.server", "app"],
-    "deploy.doctor": ["deploy.release", "deploy.docker", "deploy.server", "app"],
+    "deploy.doctor": ["deploy.swarm", "deploy.release", "deploy.docker", "deploy.server", "app"],
     "deploy.swarm": ["deploy.release", "deploy.docker", "deploy.server", "app"],
     "loadtest": ["deploy.server.sizing"],
     "recipes": ["app"],
