@@ -87,6 +87,12 @@ class Engine:
         docker("network", "disconnect", "--force", network, self.name)
         docker("kill", self.name)
 
+    def restore(self, network: str) -> None:
+        """Switch the power on again after cut(), and wait until the daemon responds."""
+        docker("network", "connect", network, self.name)
+        docker("start", self.name)
+        until(self.is_up, f"{self.name} is up", 60)
+
     def remove(self) -> None:
         """Remove the engine with its containers, images and volumes."""
         docker("rm", "--force", "--volumes", self.name)

@@ -1,6 +1,7 @@
 """Three nodes: planned changes lose no request, and a crash loses a bounded number."""
 
 import os
+import re
 import signal  # only with drills
 import subprocess  # only with drills
 import sys  # only with drills
@@ -36,11 +37,23 @@ def test_every_node_serves_the_static_files(cluster):
     assert not [name for name in names if "404" in cluster.get(name)]
 
 
+def test_node_without_the_static_files_of_the_release_is_not_ready(cluster):
+    engine = cluster.engines[2]
+    [container, *_] = engine.docker("ps", "--quiet", "--filter", "name=site_assets").split()
+    folders = ["/var/lib/assets/.releases", "/var/lib/assets/.away"]
+    engine.docker("exec", container, "mv", *folders)
+    try:
+        assert [cluster.readiness(each) for each in cluster.engines] == [200, 200, 503]
+    finally:
+        engine.docker("exec", container, "mv", *reversed(folders))
+    assert cluster.is_up(engine)
+
+
 def test_release_that_cannot_be_imported_does_not_change_the_app(cluster):
     before = cluster.service("app")["Version"]
     with cluster.changed("app/wsgi.py", "raise RuntimeError('broken')"):
         output = cluster.make(RELEASE="broken", fails=True)
-    assert "site_assets failed" in output
+    assert "site_release failed: n" in output
     assert "RuntimeError: broken" in output
     assert cluster.service("app")["Version"] == before
 
@@ -71,7 +84,8 @@ def test_secrets_reach_the_app_and_changing_them_triggers_an_update(cluster):
     for url in cluster.urls:
         response = httpx.post(f"{url}/echo", json="more than ten")
         assert (response.status_code, "The limit is 10 bytes." in response.text) == (413, True)  # the app's own limit
-    cluster.make(RELEASE="first")
+    with cluster.changed(".secrets", ""):
+        cluster.make(RELEASE="first")
     assert {httpx.post(f"{url}/echo", json="more than ten").status_code for url in cluster.urls} == {200}
 
 
@@ -85,7 +99,19 @@ def test_release_command_runs_once_with_the_secrets_and_stops_a_failed_release(c
         output = cluster.make(RELEASE="commanded", RELEASE_COMMAND="echo key is $KEY")
         assert output.count("key is hidden") == 1
     assert cluster.releases() == {f"commanded-{cluster.backend}"}
-    assert "RELEASE_COMMAND is not run" in cluster.make(RELEASE="first", RELEASE_COMMAND="false")
+    with cluster.changed(".secrets", ""):
+        assert "RELEASE_COMMAND is not run" in cluster.make(RELEASE="first", RELEASE_COMMAND="false")
+
+
+def test_doctor_and_status_find_every_node(cluster):
+    output = cluster.make("doctor", fails=True)  # these settings are those of one machine
+    found = [
+        line for line in output.splitlines() if re.match(r"  ok  (n\d is|3 of 3 managers|site_|the registry has)", line)
+    ]
+    assert len(found) == 9
+    output = cluster.make("status")
+    assert re.findall(r"^n\d", output, re.MULTILINE) == ["n1", "n2", "n3"]
+    assert output.count("site_assets ") == output.count("site_assets-beside ") == output.count("site_nginx ") == 3
 
 
 def test_invalid_nginx_configuration_is_refused_and_changes_nothing(cluster):
