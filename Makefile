@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help audit sbom pin publish publish-all notes local dev deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
+.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
 help: # List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
@@ -220,12 +220,23 @@ upgrade: lock .venv/node ## Fork: Move all locked versions to the newest, those 
 # The licences that the packages in the images may have. uWSGI is under the GPL, with an exception for linked programs.
 LICENCES = MIT;BSD;Apache;PSF;ISC;MPL;Mozilla;ZPL;GPLv2+
 # Words in tests and examples that are no secrets.
-PLACEHOLDERS = --exclude-lines 'sha256-|"[Ss]ecrets":|"SECRETS":' --exclude-secrets 'secret[0-9]?|password'
+PLACEHOLDERS = --exclude-lines 'sha256-|"[Ss]ecrets":|"SECRETS(_FILE)?":' --exclude-secrets 'secret[0-9]?|password'
 audit: .venv/audit .venv/local .venv/loadtest # Audit the locked packages for vulnerabilities, their licences, and the files for secrets
-	.venv/bin/pip-audit --strict --disable-pip --require-hashes $(GROUPS:%=--requirement requirements/%.txt)
+	@$(MAKE) --no-print-directory --keep-going audit-packages audit-licences audit-secrets
+
+audit-packages: .venv/audit # Audit the locked packages for known vulnerabilities
+	@mkdir -p .local
+	@.venv/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  $(GROUPS:%=--requirement requirements/%.txt) 2>.local/audit.log && code=0 || code=$$?; cat .local/audit.log >&2; \
+	  ! grep --quiet '^ERROR' .local/audit.log || echo "audit: the packages were not audited: run this again when this" \
+	    "machine reaches the advisory service of pip-audit, for example with HTTPS_PROXY" >&2; exit $$code
+
+audit-licences: .venv/audit .venv/local .venv/loadtest # Check the licences of the packages in the images
 	.venv/bin/pip-licenses --from=mixed --allow-only='$(LICENCES)' --partial-match --packages $(call packages,$(filter gunicorn static loadtest,$(GROUPS)))
 	$(MAKE) --no-print-directory .venv/uwsgi # only with uwsgi
 	.venv/bin/pip-licenses --from=mixed --allow-only='$(LICENCES)' --partial-match --packages uwsgi # only with uwsgi
+
+audit-secrets: .venv/audit # Search the files for secrets
 	git ls-files -z | xargs -0 .venv/bin/detect-secrets-hook --exclude-files '^requirements/|package-lock.json$$' $(PLACEHOLDERS)
 packages = $(shell sed --quiet 's/^\([[:alnum:]._-]*\).*==.*/\1/p' $(1:%=requirements/%.txt))
 

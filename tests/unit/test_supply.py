@@ -38,6 +38,20 @@ def test_base_images_are_pinned_and_pinned_again(tmp_path):
         assert re.sub("@sha256:[0-9]+", "", pinned) == re.sub("@sha256:[0-9a-f]+", "", before)
 
 
+@pytest.mark.parametrize(
+    ("printed", "is_audited"),
+    [("ERROR:pip_audit._cli:Could not connect", False), ("Found 1 known vulnerability in 1 package", True)],
+)
+def test_audit_without_its_service_fails_with_the_remedy(printed, is_audited, tmp_path):
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/pip-audit").write_text('#!/bin/sh\necho "$PRINTED" >&2\nexit 1\n')
+    (tmp_path / ".venv/bin/pip-audit").chmod(0o755)
+    ended = make(tmp_path, "--old-file=.venv/audit", "audit-packages", PRINTED=printed)
+    assert ended.returncode != 0
+    assert printed in ended.stderr
+    assert ("audit: the packages were not audited: run this again when" in ended.stderr) != is_audited
+
+
 def test_notes_are_the_section_of_the_release(tmp_path):
     (tmp_path / "CHANGELOG.md").write_text("# Changes\n\n## 1.1.0\n\nnew\n\n## 1.0.0\n\nold\n")
     assert make(tmp_path, "notes", RELEASE="v1.1.0").returncode == 0
