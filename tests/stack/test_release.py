@@ -21,13 +21,16 @@ from tests.stack.site import Site, clone, later, other
 from tests.stack.waiting import until
 
 # In the tier of every change, one site is deployed on both backends, instead of a site for each.
-STARTED_ON = {
-    "gunicorn": [pytest.mark.xdist_group("release-gunicorn")],
-    "uwsgi": [pytest.mark.xdist_group("release-uwsgi"), pytest.mark.nightly],
-}
+STARTED_ON = [
+    pytest.param(
+        backend,
+        marks=[pytest.mark.xdist_group(f"release-{backend}"), *[pytest.mark.nightly] * (backend != BACKENDS[0])],
+    )
+    for backend in BACKENDS
+]
 
 
-@pytest.fixture(scope="module", params=[pytest.param(backend, marks=STARTED_ON[backend]) for backend in BACKENDS])
+@pytest.fixture(scope="module", params=STARTED_ON)
 def site(request, tmp_path_factory):
     """Return a site whose first release, `one`, is live."""
     require("docker", request.param)
