@@ -1,6 +1,8 @@
 # One target per image: a server, nginx, loadtest. docker-compose.yml selects the target.
 ARG PYTHON_IMAGE=python:3.14-slim-trixie
 ARG NGINX_IMAGE=nginx:1.30
+# Of the image for development.
+ARG BACKEND=gunicorn
 
 # Builds the virtual environments. Other images copy only /venv from it.
 FROM ${PYTHON_IMAGE} AS build
@@ -77,6 +79,10 @@ ARG RELEASE=dev
 ENV BACKEND=uwsgi RELEASE=${RELEASE}
 
 # end uwsgi
+# The same image with the reloader and the debugger, for development only (deploy/local/dev.yml).
+FROM ${BACKEND} AS dev
+COPY --chmod=755 deploy/local /srv/deploy/local
+
 # nginx with its configuration and without the app's files, so that a deploy of the app does not change this image.
 FROM ${NGINX_IMAGE} AS nginx
 # A tmpfs without an owner (deploy/swarm/stack.yml) takes the mode of this folder.

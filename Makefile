@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
+.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev dev-docker deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
 help: # List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
@@ -22,6 +22,9 @@ dev: .venv/local ## Run: Run the site without Docker for development: edits are 
 	@deploy/install.sh nginx
 	@[[ $$(.venv/bin/python -m deploy.local.setting BACKEND gunicorn) != uwsgi ]] || $(MAKE) --no-print-directory .venv/uwsgi # only with uwsgi
 	@exec .venv/bin/python -m deploy.local.dev
+
+dev-docker: # The same in Docker, without Python on this machine (BACKEND=uwsgi, HTTP_PORT=9000)
+	@exec docker compose -f docker-compose.yml -f deploy/local/dev.yml up --build --watch
 
 deploy: ## Deploy: Build a release and switch to it without losing a request (BACKEND=uwsgi, RELEASE=name, WAIT=60)
 	@exec $(PYTHON) -m deploy.release deploy
@@ -45,10 +48,10 @@ new: ## Fork: Make this clone a project of its own (NAME=shortener; TITLE, HOLDE
 
 # end template
 without: ## Fork: Remove optional parts (PART=demo, or several)
-	@$(PYTHON) -m deploy.fork.without $(PART)
+	@$(PYTHON) -m deploy.fork.without $${PART:-}
 
 update: ## Fork: Merge a later version of the template (FROM=its address, VERSION=v1.1.0)
-	@$(PYTHON) -m deploy.fork.update '$(FROM)' '$(VERSION)'
+	@$(PYTHON) -m deploy.fork.update "$${FROM:-}" "$${VERSION:-}"
 
 # begin postgres
 backup: ## Run: Write a backup of the database in deploy/postgres to backups/
@@ -107,6 +110,8 @@ swarm-drills: .venv/test # Run failure drills on a Docker Swarm of three machine
 	@deploy/install.sh venv
 	$(PYTHON) -m venv .venv
 
+# Only a terminal shows pip's progress.
+QUIET = $$([[ -t 2 ]] || echo --quiet)
 # .venv/GROUP exists when requirements/GROUP.txt is installed. The group `node` also installs the npm packages of
 # tests/linters.
 .venv/node: tests/linters/package-lock.json
@@ -114,7 +119,7 @@ swarm-drills: .venv/test # Run failure drills on a Docker Swarm of three machine
 	@$(if $(filter uwsgi,$*),deploy/install.sh headers)
 	@$(if $(filter conformance,$*),deploy/install.sh headers apache)
 	UWSGI_PROFILE_OVERRIDE="xml=false;ssl=false" \
-	  .venv/bin/python -m pip install --quiet --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
+	  .venv/bin/python -m pip install $(QUIET) --disable-pip-version-check $(if $(filter conformance,$*),--no-cache-dir) \
 	  --require-hashes --requirement $<
 	@$(if $(filter node,$*),.venv/bin/npm --prefix tests/linters ci >/dev/null)
 	@touch $@
@@ -177,7 +182,7 @@ lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	.venv/bin/ruff check --quiet .
 	.venv/bin/mypy & mypy=$$!; .venv/bin/basedpyright; wait $$mypy
 	.venv/bin/shellcheck .ci/run .ci/*.sh .ci/base-images/*.sh deploy/*.sh nginx/*.sh
-	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile
+	.venv/bin/hadolint Dockerfile .ci/base-images/Dockerfile .devcontainer/Dockerfile
 	.venv/bin/node tests/linters/node_modules/.bin/stylelint --config tests/linters/stylelint.json 'app/static/*.css'
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
 	.venv/bin/compose-lint check --fail-on low --config deploy/swarm/lint.yml deploy/swarm/stack.yml deploy/swarm/stack-assets.yml # only with swarm
@@ -191,7 +196,7 @@ lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	@if docker buildx version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then \
 	  docker compose -f docker-compose.yml -f deploy/tls/tls.yml config >.local/lint/tls.yml; \
 	  .venv/bin/compose-lint check --fail-on low .local/lint/tls.yml; \
-	  for target in $(TARGETS); do docker build --quiet --check --target $$target .; done; \
+	  for target in $(TARGETS) dev; do docker build --quiet --check --target $$target .; done; \
 	else \
 	  echo "skipped: docker build --check needs a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \
 	fi

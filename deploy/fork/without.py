@@ -43,7 +43,7 @@ SERVERS = {"gunicorn", "uwsgi"}  # one of them must stay
 CHANGES = {
     "gunicorn": (
         (r"gunicorn or uwsgi\. .*", "uwsgi."),
-        (r"(BACKEND:-|#BACKEND=|BACKEND )gunicorn", r"\1uwsgi"),
+        (r"(BACKEND:-|#BACKEND=|ARG BACKEND=|BACKEND )gunicorn", r"\1uwsgi"),
         (r"BACKEND=uwsgi, (?=[A-Z])", ""),
         (r'(\b(?:backend|require|LocalStack|ComposeStack|Site|__init__)\((?:"\w+", )?)"gunicorn"', r'\1"uwsgi"'),
         (r"app:dev-gunicorn", "app:dev-uwsgi"),

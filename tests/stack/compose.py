@@ -53,9 +53,8 @@ class ComposeStack:
 
     def compose(self, *arguments: str, check: bool = True, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `docker compose` on this project with further settings; fail the test with the output if it fails."""
-        files = [f"--file={file}" for file in (*self.files, *(["-"] if self.overlay else []))]
         ended = subprocess.run(
-            ["docker", "compose", "--env-file", self.env_file, "--project-name", self.project, *files, *arguments],
+            self.command(*arguments),
             cwd=self.root,
             env=self.environ | settings,
             input=self.overlay,
@@ -66,6 +65,11 @@ class ComposeStack:
         )
         assert not check or ended.returncode == 0, f"{ended.args}\n{ended.stdout}\n{ended.stderr}"
         return ended
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of `docker compose` on this project; the overlay is its standard input."""
+        files = [f"--file={file}" for file in (*self.files, *(["-"] if self.overlay else []))]
+        return ["docker", "compose", "--env-file", self.env_file, "--project-name", self.project, *files, *arguments]
 
     def up(self, *services: str, **settings: str) -> None:
         """Start the stack, or only `services`, and wait until it is healthy."""

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from deploy.server.launch import BACKENDS
+from tests.stack.compose import ComposeStack
 from tests.stack.conftest import require
 from tests.stack.local import LocalStack
 from tests.stack.waiting import until
@@ -140,6 +141,62 @@ def test_breakpoint_opens_the_debugger_in_the_terminal(dev):
     visitor.join(60)
     assert re.search(r"health\.py\(\d+\)alive", output)
     assert not visitor.is_alive()
+
+
+@pytest.fixture(params=BACKENDS)
+def watched(request, tmp_path):
+    """Run the same in Docker (deploy/local/dev.yml)."""
+    require("docker", request.param)
+    copy_reference(tmp_path)
+    stack = ComposeStack(request.param, "-dev", files=("docker-compose.yml", "deploy/local/dev.yml"), root=tmp_path)
+    log = tmp_path.with_name("log")
+    with log.open("w") as output:
+        command = stack.command("up", "--build", "--watch")
+        watch = subprocess.Popen(command, cwd=tmp_path, env=stack.environ, stdout=output, stderr=output)
+    try:
+        until(lambda: is_up(stack) or watch.poll() is not None, "the site is ready", 300)
+        assert watch.poll() is None, log.read_text()
+        yield stack
+    finally:
+        watch.terminate()
+        watch.wait(60)
+        stack.down()
+
+
+def is_up(stack):
+    try:
+        return httpx.get(f"{stack.url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.nightly
+def test_edit_is_served_in_docker_and_no_file_is_written(watched):
+    def get(path):
+        return httpx.get(watched.url + path, headers=HTML)
+
+    def files():
+        return {path: path.stat().st_mode for path in watched.root.rglob("*")}
+
+    before = files()
+    edit(watched, "app/templates/page.html", "<body>", "<body>edited")
+    until(lambda: "edited" in get("/about").text, "the edited template is served")
+    edit(watched, "app/static/style.css", ":root {", "/* edited */ :root {")
+    until(lambda: "/* edited */" in get("/static/style.css").text, "the edited style is served")
+    edit(watched, "app/static/root/robots.txt", "User-agent", "# edited\nUser-agent")
+    until(lambda: "# edited" in get("/robots.txt").text, "the edited file is served at /")
+    edit(watched, "app/handlers/health.py", '{"status": "ok"}', '{"status": "edited"}')
+    until(lambda: "edited" in get("/healthz").text, "the edited handler is served")
+    edit(watched, "nginx/headers.conf", "camera=(), ", "")
+    until(lambda: "camera" not in get("/healthz").headers["Permissions-Policy"], "nginx has its edited configuration")
+    assert files() == before
+
+    # An edited file that only its owner can read, as after `umask 077`.
+    (watched.root / "app/templates/page.html").chmod(0o600)
+    edit(watched, "app/templates/page.html", "<body>edited", "<body>private")
+    until(lambda: "private" in get("/about").text, "the edited template is served")
+    edit(watched, "app/handlers/health.py", 'json(start_response, {"status": "edited"})', "[][0]")
+    until(lambda: "IndexError" in get("/healthz").text, "the traceback is shown")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -198,7 +198,7 @@ def test_make_local_has_the_defaults_of_the_example(monkeypatch):
 
 def test_base_images_are_named_once():
     assert re.findall(r"^ARG (\w+_IMAGE)=\S+$", dockerfile, re.MULTILINE) == ["PYTHON_IMAGE", "NGINX_IMAGE"]
-    assert {line for line in dockerfile.splitlines() if line.startswith("FROM $")} == {
+    assert {line for line in dockerfile.splitlines() if re.match(r"FROM \$\{\w+_IMAGE\}", line)} == {
         "FROM ${PYTHON_IMAGE} AS build", "FROM ${PYTHON_IMAGE} AS python", "FROM ${NGINX_IMAGE} AS nginx"
     }  # fmt: skip
 
