@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev dev-docker deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
+.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev dev-docker pictures deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
 
 help: # List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
@@ -70,7 +70,7 @@ PYTEST = .venv/bin/pytest --numprocesses 4 --dist loadgroup --no-loadscope-reord
 test: .venv/test .venv/loadtest test-programs ## Test: Run the tests of every change, on both backends (TESTS=tests/stack for a part)
 	@$(PYTEST) -m "not nightly" $(TESTS)
 
-test-all: .venv/test .venv/loadtest test-programs ## Test: Run all tests, with every drill, the cluster and the comparison
+test-all: .venv/test .venv/loadtest .venv/lint test-programs ## Test: Run all tests, with every drill, the cluster and the comparison
 	@$(MAKE) --no-print-directory .venv/conformance || true
 	@$(PYTEST) $(TESTS)
 
@@ -276,6 +276,12 @@ notes: # Write the section of RELEASE in CHANGELOG.md into .local/notes.md (RELE
 	@sed "1,/^## $${RELEASE#v}$$/d; /^## /,\$$d" CHANGELOG.md >.local/notes.md || true
 	@[[ -s .local/notes.md ]] || { echo "notes: CHANGELOG.md has no section $${RELEASE#v}: write one" >&2; exit 1; }
 
+# begin template
+pictures: .venv/test .venv/loadtest # Take the pictures of the docs (docs/pictures/)
+	@deploy/install.sh nginx chromium
+	@exec .venv/bin/python -m tests.pictures
+
+# end template
 clean: ## Other: Remove the virtual environment, caches and temporary files
 	rm -rf .venv .local .hypothesis .*_cache .coverage mutants tests/linters/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +

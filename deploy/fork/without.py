@@ -33,7 +33,7 @@ PARTS = {
     "template": (
         *("deploy/fork/new.py", "tests/fork", "tests/unit/fork/test_new.py", "tests/unit/fork/test_update.py"),
         *("tests/unit/test_fork.py", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
-        *(".github/ISSUE_TEMPLATE", ".github/pull_request_template.md"),
+        *(".github/ISSUE_TEMPLATE", ".github/pull_request_template.md", "docs/pictures", "tests/pictures.py"),
     ),
     "swarm": ("deploy/swarm", "deploy/doctor/swarm.py", "docs/several-machines.md", "tests/swarm"),
     "uwsgi": ("deploy/server/uwsgi.ini", "requirements/uwsgi.txt", "bench/reference/uwsgi.ini", "docs/backends.md"),
@@ -45,7 +45,7 @@ CHANGES = {
         (r"gunicorn or uwsgi\. .*", "uwsgi."),
         (r"(BACKEND:-|#BACKEND=|ARG BACKEND=|BACKEND )gunicorn", r"\1uwsgi"),
         (r"BACKEND=uwsgi, (?=[A-Z])", ""),
-        (r'(\b(?:backend|require|LocalStack|ComposeStack|Site|__init__)\((?:"\w+", )?)"gunicorn"', r'\1"uwsgi"'),
+        (r'(\b(?:backend|require|LocalStack|ComposeStack|Site|Cluster|__init__)\((?:.*, )?)"gunicorn"', r'\1"uwsgi"'),
         (r"app:dev-gunicorn", "app:dev-uwsgi"),
     ),
     "uwsgi": ((r"gunicorn or uwsgi\. .*", "gunicorn."), (r"BACKEND=uwsgi, (?=[A-Z])", "")),
