@@ -81,7 +81,7 @@ test-programs: .venv/test
 	@$(MAKE) --no-print-directory --keep-going .venv/node || true
 	@$(MAKE) --no-print-directory .venv/uwsgi || true # only with uwsgi
 
-test-unit: .venv/test ## Test: Run only the quick tests in process
+test-unit: .venv/test .venv/loadtest ## Test: Run only the quick tests in process
 	@.venv/bin/pytest --numprocesses 2 --dist loadgroup -m "not slow and not nightly" tests/unit $(wildcard tests/app/unit tests/swarm/unit)
 
 # begin swarm

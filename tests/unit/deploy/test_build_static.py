@@ -234,6 +234,7 @@ CORPUS = {  # and the least number of references in it
 }
 
 
+@pytest.mark.slow  # `make test` installs Bootstrap
 @pytest.mark.parametrize("corpus", CORPUS)
 def test_build_of_a_real_site(corpus, tmp_path):
     folder, least = CORPUS[corpus]
