@@ -30,7 +30,8 @@ WARM_UP = 4  # seconds of load before a drill, from which comes what is usual
 QUIET = 2  # seconds without a failure after which a site has recovered
 SETTLED = 15  # seconds after the load in which what ends by itself has ended
 ONE = BACKENDS[:1]  # is enough where it is all nginx's doing, and for what does both
-QUEUE = int(table("limits")["requests that wait for a thread of the app"])
+# A fork may have removed the page.
+QUEUE = int(table("limits").get("requests that wait for a thread of the app", "256"))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,16 @@ PAGES = [*sorted(ROOT.glob("*.md")), *DOCS]
 
 
 def table(name: str) -> dict[str, str]:
-    """Return the first two columns of the table below `<!-- table: NAME -->` in docs/, without the column headers."""
-    [rest] = [
+    """Return the first two columns of the table below `<!-- table: NAME -->` in docs/, without the column headers.
+
+    It is empty in a fork that has removed the page.
+    """
+    found = [
         rest for _, mark, rest in (each.read_text().partition(f"<!-- table: {name} -->\n") for each in DOCS) if mark
     ]
-    rows = re.match(r"(?:\|.*\n)+", re.sub(" <!--.*-->", "", rest))
+    if not found:
+        return {}
+    rows = re.match(r"(?:\|.*\n)+", re.sub(" <!--.*-->", "", found[0]))
     assert rows, f"no table follows <!-- table: {name} -->"
     return dict(re.findall(r"^\| (.+?) \| (.+?) \|", rows[0], re.MULTILINE)[2:])
 

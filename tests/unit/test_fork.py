@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from tests.tree import copy_project
+from tests.unit.documentation import table
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +98,11 @@ def run(folder, *arguments):
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
+
+
+@pytest.mark.parametrize("name", ["commands", "limits", "policies", "renamed"])
+def test_table_is_documented_in_the_template(name):
+    assert table(name)
 
 
 def test_every_test_can_be_imported(fork):

@@ -86,7 +86,7 @@ def test_all_tests_in_process_pass_without_a_part(part, fork):
     check(fork, *folders, "--ignore=tests/unit/fork", "--ignore=tests/unit/test_fork.py")
 
 
-@pytest.mark.parametrize("name", ["typo", "", "demo typo"])
+@pytest.mark.parametrize("name", ["typo", "", f"{PRESENT[0]} typo"])
 def test_other_name_is_refused_with_the_list_of_parts(name, fork):
     ended = remove(fork, *name.split())
     assert ended.returncode == 1
