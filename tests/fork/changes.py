@@ -1,11 +1,14 @@
 """The changes that README.md and docs/ describe, each made as a person makes it, with the places that it touches."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from deploy.server.launch import BACKENDS
 
 HANDLERS = '''
 
@@ -43,6 +46,7 @@ MIDDLEWARE = '''"""Names the team in a header."""
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from app.headers import change_headers
 from app.settings import settings
 
 
@@ -51,7 +55,7 @@ def team_header(handler: WSGIApplication) -> WSGIApplication:
 
     def named(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         team = ("X-Team", settings().team_name)
-        return handler(environ, lambda status, headers, *more: start_response(status, [*headers, team], *more))
+        return handler(environ, change_headers(start_response, lambda headers: [*headers, team]))
 
     return named
 '''
@@ -128,8 +132,27 @@ def image(fork: Path) -> None:
 
 
 def dependency(fork: Path) -> None:
-    project = fork / "pyproject.toml"
-    project.write_text(re.sub(r"(?m)^(dependencies = \[)", r'\1"segno", ', project.read_text(), count=1))
+    project, names = fork / "pyproject.toml", '"segno", "sqlalchemy", "alembic", "psycopg[binary]", '
+    project.write_text(re.sub(r"(?m)^(dependencies = \[)", rf"\1{names}", project.read_text(), count=1))
+
+
+def database(fork: Path) -> None:
+    """Copy the recipe without what follows "A copy ends here", set its migrations, and its address as a secret."""
+    target = fork / "app/database"
+    shutil.copytree(fork / "recipes/database", target, ignore=shutil.ignore_patterns("__main__.py", "__pycache__"))
+    for path in target.rglob("*.*"):
+        text = re.split(r"(?m)^# --- .* A copy ends here", path.read_text())[0].rstrip() + "\n"
+        text = re.sub(r"(?m)^from recipes import .*\n", "", text)
+        path.write_text(text.replace("recipes.", "app.").replace("recipes/", "app/"))
+    (fork / ".env").write_text("RELEASE_COMMAND=alembic -c app/database/alembic.ini upgrade head\n")
+    (fork / ".secrets").write_text(f"DATABASE_URL=sqlite:///{fork}/data/links.sqlite3\n")
+    (fork / ".secrets").chmod(0o600)
+
+
+def database_route(fork: Path) -> None:
+    wsgi = fork / "app/wsgi.py"
+    insert(wsgi, "^from wsgiref.*\n", "from app import database\n")
+    insert(wsgi, "^ROUTES", '    "/entries": {"GET": database.entries, "POST": database.add},\n')
 
 
 def package(fork: Path) -> None:
@@ -139,13 +162,10 @@ def package(fork: Path) -> None:
 
 def readiness(fork: Path) -> None:
     health = fork / "app/handlers/health.py"
+    insert(health, "^from wsgiref.*\n", "from app.database.pool import database_answers\n")
     text = health.read_text()
-    health.write_text(
-        text.replace(
-            "CHECKS: dict[str, Callable[[], bool]] = {}",
-            'CHECKS: dict[str, Callable[[], bool]] = {"self": lambda: True}',
-        )
-    )
+    assert "bool]] = {}" in text
+    health.write_text(text.replace("bool]] = {}", 'bool]] = {"database": database_answers}'))
 
 
 def load(fork: Path) -> None:
@@ -179,8 +199,10 @@ CHANGES = [
     Change("a static file", 1, static_file),
     Change("an image in a page", 1, image),
     Change("a dependency", 1, dependency, ("make", "lock")),
-    Change("a package in app/", 1, package),
+    Change("a database with migrations and a secret", 3, database),
+    Change("a route to it", 1, database_route),
     Change("a readiness check", 1, readiness),
+    Change("a package in app/", 1, package),
     Change("a page in the load test", 1, load),
     Change("a test", 1, test),
     Change("remove the drills", 0, nothing, (*FORK, "drills")),
@@ -191,10 +213,12 @@ CHANGES = [
     Change("remove the demo", 0, nothing, (*FORK, "demo")),
     Change("its own README, licence and docs", 0, papers),
 ]
+LAST = {server: Change(f"remove {server}", 0, nothing, (*FORK, server)) for server in BACKENDS}
 
 
 def apply(change: Change, fork: Path) -> tuple[int, int]:
     """Make the change and commit it; return the places touched by hand, and the files that the command wrote."""
+    before = changed(fork)
     change.make(fork)
     touched = changed(fork)
     if change.command:
@@ -203,11 +227,11 @@ def apply(change: Change, fork: Path) -> tuple[int, int]:
     written = changed(fork) - touched
     subprocess.run(["git", "add", "--all"], cwd=fork, check=True)
     subprocess.run(["git", "commit", "--quiet", "--allow-empty", f"--message={change.name}"], cwd=fork, check=True)
-    return len(touched), len(written)
+    return len(touched - before), len(written)
 
 
 def changed(fork: Path) -> set[str]:
-    """Return the files that differ from the last commit."""
-    command = ["git", "status", "--porcelain", "--untracked-files=all"]
+    """Return the files, and the new folders, that differ from the last commit, and the files that git ignores."""
+    command = ["git", "status", "--porcelain", "--ignored"]
     lines = subprocess.run(command, cwd=fork, capture_output=True, text=True, check=True).stdout.splitlines()
-    return {line[3:] for line in lines}
+    return {line[3:] for line in lines if not re.search(r"[ /](\.venv|\.local/|__pycache__/|\.\w+_cache/)$", line)}
