@@ -296,7 +296,7 @@ def kill_first(site: DrillSite, clients: Load) -> None:
 def hang(site: DrillSite, clients: Load) -> None:
     before = site.workers()
     in_background(site, "/drill/hang", THREADS * WORKERS)
-    until(lambda: before - site.workers(), "a worker whose threads all hang has been replaced", 90)
+    until(lambda: bool(before - site.workers()), "a worker whose threads all hang has been replaced", 90)
 
 
 @drill("the app's socket disappears", Goal(None, ("* 503", "* IncompleteRead"), 60))
