@@ -14,22 +14,34 @@ from collections.abc import Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
+from deploy.server.memo import Memo
+
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5
+PLAIN = bytes([*range(0x20, 0x7F), *range(0x80, 0x100)])  # all but control characters and tabs
 # Locations in nginx/proxy.conf.
 MALFORMED, TOO_LARGE, UNAVAILABLE = "@malformed", "@too_large", "@unavailable"
 LINGER = 2  # seconds
 
 
+def names_of_fields(names: tuple[str, ...]) -> list[str]:
+    """Return those of the names in an environ that belong to header fields with text."""
+    return [name for name in names if name.startswith("HTTP_") or name == "CONTENT_TYPE"]
+
+
+fields = Memo(names_of_fields)
+
+
 def are_valid(environ: WSGIEnvironment) -> bool:
     """Remove tabs around the values of fields, and return whether no value has a control character."""
-    values = [value for name, value in environ.items() if name[:5] == "HTTP_"]
-    if "".join([*values, environ.get("CONTENT_TYPE", "")]).isprintable():
+    # Clients send few combinations of fields. To look each name up takes twice the instructions, and isprintable()
+    # from 120 characters on more than translate().
+    names = fields[(*environ,)]
+    if not "".join([environ[name] for name in names]).encode("latin-1").translate(None, PLAIN):
         return True
-    for name, value in environ.items():
-        if name.startswith("HTTP_") or name == "CONTENT_TYPE":
-            if CONTROL.search(value):
-                return False
-            environ[name] = value.strip("\t ")
+    for name in names:
+        if CONTROL.search(environ[name]):
+            return False
+        environ[name] = environ[name].strip("\t ")
     return True
 
 

@@ -32,9 +32,11 @@ class Progress:
         self.notes = notes
         self.numbers: dict[int, int] = defaultdict(first_note)  # by thread
 
-    def enter(self) -> None:
-        """Note that this thread enters the application now."""
-        self.notes[self.numbers[get_ident()]] = monotonic_ns()
+    def enter(self) -> int:
+        """Note that this thread enters the application now, and return the place of its note."""
+        place = self.numbers[get_ident()]
+        self.notes[place] = monotonic_ns()
+        return place
 
     def leave(self, note: int = SENDING) -> None:
         """Note that this thread has left the application, to send a part of the response or, with IDLE, for good."""

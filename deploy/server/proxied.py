@@ -8,8 +8,9 @@ Where nginx compresses a response, it makes a strong ETag weak: W/"x" for "x". T
 """
 
 import re
-from functools import lru_cache
 from wsgiref.types import WSGIEnvironment
+
+from deploy.server.memo import Memo
 
 ETAG = re.compile(r'(?:W/)?("[^"]*")')  # RFC 9110, 8.8.3
 PORTS = {"http": "80", "https": "443"}
@@ -24,7 +25,7 @@ def believe_nginx(environ: WSGIEnvironment) -> None:
     address = environ.get("HTTP_X_FORWARDED_FOR")
     if address:  # the health check connects without nginx
         scheme = environ.get("HTTP_X_FORWARDED_PROTO", "http")
-        name, port = name_and_port(environ.get("HTTP_X_FORWARDED_HOST") or environ.get("HTTP_HOST", ""))
+        name, port = hosts[environ.get("HTTP_HOST", "")]
         environ["REMOTE_ADDR"] = address
         environ["SERVER_NAME"] = name
         environ["SERVER_PORT"] = environ.get("HTTP_X_FORWARDED_PORT") or port or PORTS[scheme]
@@ -33,8 +34,10 @@ def believe_nginx(environ: WSGIEnvironment) -> None:
         environ["HTTP_IF_MATCH"] = ETAG.sub(r"\1", environ["HTTP_IF_MATCH"])
 
 
-@lru_cache(256)
 def name_and_port(host: str) -> tuple[str, str]:
     """Return the two parts of a Host header; the port can be empty."""
     name, colon, port = host.rpartition(":")
     return (name, port) if colon and not host.endswith("]") else (host, "")
+
+
+hosts = Memo(name_and_port)

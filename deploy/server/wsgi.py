@@ -21,7 +21,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from errno import ECONNRESET
-from functools import cache
 from typing import TYPE_CHECKING
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.util import FileWrapper
@@ -37,7 +36,7 @@ from deploy.server.fields import are_valid, malformed
 from deploy.server.progress import IDLE, SENDING, progress
 from deploy.server.proxied import believe_nginx
 from deploy.server.request_body import replace_input
-from deploy.server.response_check import allows_body, check_chunk, checked
+from deploy.server.response_check import check_chunk, checked, has_body
 
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
@@ -74,13 +73,13 @@ class Exchange:
                 raise exc_info[1]
         elif self.status:
             raise AssertionError("start_response was called a second time, without exc_info")
-        self.has_body = allows_body(status) and self.environ["REQUEST_METHOD"] != "HEAD"
+        self.has_body = has_body[status] and self.environ["REQUEST_METHOD"] != "HEAD"
         self.headers, self.length = checked(headers)
         if not self.has_body and status.startswith("204"):  # gunicorn drops it (RFC 9110, 8.6)
             self.headers = [field for field in self.headers if field[0].lower() != "content-length"]
-        self.headers.append(release_header())
-        if status.startswith("200") and self.environ.get("PATH_INFO") == "/readyz":
-            self.headers += ready_header()
+        self.headers.append(release)
+        if ready and status.startswith("200") and self.environ.get("PATH_INFO") == "/readyz":
+            self.headers += ready
         self.status = status
         return self.write
 
@@ -130,9 +129,10 @@ class Exchange:
         """Begin the response of a handler that has ended, and return its body."""
         length = 0
         for chunk in body:
-            check_chunk(chunk)
+            if type(chunk) is not bytes:  # otherwise a call for each chunk
+                check_chunk(chunk)
             length += len(chunk)
-        if self.has_body and self.length not in (None, length):
+        if self.has_body and self.length is not None and self.length != length:
             raise ValueError(f"Content-Length is {self.length}, but the body has {length} bytes")
         if self.request_body:
             self.request_body.discard()
@@ -217,7 +217,7 @@ def serve(handler: WSGIApplication, *, is_uwsgi: bool = False) -> WSGIApplicatio
     def served(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         exchange = Exchange(environ, start_response)
         exchange.is_uwsgi = is_uwsgi
-        here.enter()
+        place = here.enter()
         note = IDLE
         try:
             accepted = handler if not is_uwsgi or are_valid(environ) else malformed
@@ -228,23 +228,15 @@ def serve(handler: WSGIApplication, *, is_uwsgi: bool = False) -> WSGIApplicatio
         except BaseException:  # noqa: BLE001 (as above)
             return exchange.fail()
         finally:
-            here.leave(note)
+            here.notes[place] = note
         return Body(exchange, body)
 
     return served
 
 
-@cache
-def release_header() -> tuple[str, str]:
-    """Return the header with the release for nginx's access log. nginx removes it from the response."""
-    return "X-Release", f"{settings().release}-{settings().backend}"
-
-
-@cache
-def ready_header() -> Headers:
+def ready_headers(address: str) -> Headers:
     """Return, on a Swarm, the header with which nginx is ready only if it has this release's files (site.conf)."""
-    is_on_swarm = not live.own_address(os.environ).startswith(live.UNIX)
-    return [("X-Accel-Redirect", f"/nginx-published/{release_header()[1]}")] * is_on_swarm
+    return [] if address.startswith(live.UNIX) else [("X-Accel-Redirect", f"/nginx-published/{release[1]}")]
 
 
 def frame(chunk: bytes) -> bytes:
@@ -253,5 +245,8 @@ def frame(chunk: bytes) -> bytes:
 
 
 configure_logging()
+# For nginx's access log. nginx removes it from the response.
+release = ("X-Release", f"{settings().release}-{settings().backend}")
+ready = ready_headers(live.own_address(os.environ))
 here = progress(settings().threads)
 application = serve(app.wsgi.application, is_uwsgi=settings().backend == "uwsgi")

@@ -26,6 +26,15 @@ def test_json_has_type_and_status():
     assert answer.headers["Content-Type"] == "application/json"
 
 
+@pytest.mark.parametrize(
+    "value",
+    ['"\\\n\u20ac\U0001f600', 1, -1.5e300, True, None, [], {}, (1, [2]), {"a": {1: "b", None: [1.0, False], 2.5: {}}}],
+    ids=repr,
+)
+def test_json_is_that_of_the_standard_library(value):
+    assert response.dump(value).decode() == json.dumps(value)
+
+
 def test_invalid_json_value_begins_no_response():
     begun = []
     with pytest.raises(ValueError, match="JSON compliant"):

@@ -403,6 +403,7 @@ def returning(body):
         (starting("200 OK", [("X Name", "a")]), "'X Name'"),
         (starting("200 OK", [("", "a")]), "a header is named ''"),
         (starting("200 OK", [("X-Colon:", "a")]), "'X-Colon:'"),
+        (starting("200 OK", [("X" * 257, "a")]), "1 to 256"),
         (starting("200 OK", [("X-Number", 1)]), "both must be str"),
         (starting("200 OK", [(b"X-Bytes", b"a")]), "both must be str"),
         (starting("200 OK", [("X-Large", "x" * 9000)]), "at most"),
@@ -477,11 +478,9 @@ def test_headers_that_can_be_sent_are_sent_as_they_are():
     ],
 )
 def test_readiness_on_a_swarm_depends_on_the_static_files_of_the_release(listen, path, status, redirect, monkeypatch):
-    monkeypatch.setenv("LISTEN", listen)
-    monkeypatch.setattr(wsgi, "release_header", lambda: ("X-Release", "dev-gunicorn"))
-    wsgi.ready_header.cache_clear()
+    monkeypatch.setattr(wsgi, "release", ("X-Release", "dev-gunicorn"))
+    monkeypatch.setattr(wsgi, "ready", wsgi.ready_headers(listen))
     server = Server(starting(status, TEXT), PATH_INFO=path)
-    wsgi.ready_header.cache_clear()
     assert server.headers.get("X-Accel-Redirect") == redirect
 
 
@@ -490,6 +489,10 @@ def test_hop_by_hop_headers_are_the_servers():
     server = Server(starting("200 OK", headers))
     assert {"Connection", "Transfer-Encoding"}.isdisjoint(server.headers)
     assert server.headers["X-Other"] == "1"
+
+
+def test_request_id_is_nginx_own():
+    assert "X-Request-ID" not in Server(starting("200 OK", [*TEXT, ("X-Request-ID", "a-B-9")])).headers
 
 
 # --- How a body is sent -----------------------------------------------------------------------------------------------
@@ -568,7 +571,7 @@ def test_client_is_who_nginx_says(host, port, name):
         handler,
         HTTP_X_FORWARDED_FOR="192.0.2.1",
         HTTP_X_FORWARDED_PROTO="https",
-        HTTP_X_FORWARDED_HOST=host,
+        HTTP_HOST=host,
         HTTP_X_FORWARDED_PORT=port,
         SERVER_NAME="",
     )
