@@ -147,6 +147,9 @@ configure() {
   done
   cp -R "$here/." "$prefix/$1/"
   settings >"$prefix/$1/settings.conf"
+  # What the settings do not need must not cost time at each request.
+  if [ -z "$hosts" ]; then : >"$prefix/$1/misdirected.conf"; fi
+  if [ "$tls" = off ] && { [ "$proxy_protocol" = on ] || [ -z "$proxies" ]; }; then : >"$prefix/$1/hsts.conf"; fi
   for name in $identities; do
     echo "proxy_set_header $name \$trusted_$(printf '%s' "$name" | tr - _);" >>"$prefix/$1/identity.conf"
   done
