@@ -27,6 +27,7 @@ PARTS = {
     "gunicorn": (
         *("deploy/server/gunicorn.conf.py", "requirements/gunicorn.txt", "bench/reference/gunicorn.conf.py"),
         *("requirements/thirdparty.txt", "tests/thirdparty", "docs/backends.md"),
+        *("recipes/epoll_worker.py", "tests/recipes/test_epoll_worker.py"),
     ),
     "postgres": ("deploy/postgres", "docs/database.md", "tests/stack/test_postgres.py"),
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),

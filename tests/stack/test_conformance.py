@@ -149,7 +149,7 @@ LOSES_413 = differ(
     status=None,
     **ANYTHING,
 )
-OTHERS = {"mod_wsgi", "waitress"}  # no backend here: they show that the app is portable
+OTHERS = {"gunicorn-epoll", "mod_wsgi", "waitress"}  # no backend here: they show that the app is portable
 SERVERS = {
     "wsgiref": Server("{bin}/python -m app {port}", otherwise=NO_CHUNKED | ONE_SLASH),
     # begin gunicorn
@@ -159,6 +159,12 @@ SERVERS = {
         keeps_alive=True,
         otherwise=REFUSES_RAW,
     ),
+    # begin recipes
+    "gunicorn-epoll": Server(
+        "{bin}/gunicorn app.wsgi --bind 127.0.0.1:{port} --worker-class recipes.epoll_worker.EpollWorker --threads 4",
+        otherwise=REFUSES_RAW,
+    ),
+    # end recipes
     # end gunicorn
     # begin uwsgi
     "uwsgi": Server(
