@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev dev-docker pictures deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-through bench-static mutants lint lock upgrade clean
+.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev dev-docker pictures deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-proxy bench-through bench-growth bench-static bench-sizes mutants lint lock upgrade clean
 
 help: # List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
@@ -153,17 +153,29 @@ compare: .venv/loadtest ## Measure: Measure two stacks in turns: A=gunicorn B=uw
 # end compare
 
 # begin bench
-bench: bench-process bench-through bench-static ## Measure: Measure a request in process and through nginx, and static files, with a verdict for each aim
+bench: bench-process bench-proxy bench-through bench-growth bench-static ## Measure: Measure a request in process and through nginx, and static files, with a verdict for each aim
 
 bench-process: .venv/bench # Measure a request in process, compared with frameworks, and route look-ups
 	@deploy/install.sh valgrind
 	@.venv/bin/python -m bench.in_process
 	@.venv/bin/python -m bench.routes
 
-bench-through: .venv/uwsgi # only with uwsgi
+bench-proxy: .venv/bench # Count nginx's instructions for a request to the app
+	@deploy/install.sh nginx valgrind
+	@.venv/bin/python -m bench.proxy
+
+bench-through bench-growth bench-sizes: .venv/uwsgi # only with uwsgi
 bench-through: .venv/bench # Measure applications through nginx and both servers
 	@deploy/install.sh nginx wrk
 	@.venv/bin/python -m bench.through
+
+bench-growth: .venv/bench # Measure how the cost of a request grows with the clients, and with its body
+	@deploy/install.sh nginx wrk
+	@.venv/bin/python -m bench.growth
+
+bench-sizes: .venv/bench # Measure numbers of workers and threads (ten minutes; not part of bench)
+	@deploy/install.sh nginx wrk
+	@.venv/bin/python -m bench.sizes
 
 bench-static: .venv/bench # Measure static files with this nginx configuration and with a minimal one
 	@deploy/install.sh nginx wrk

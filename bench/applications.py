@@ -6,6 +6,7 @@ imported where they are used: each import costs callgrind seconds.
 
 import os
 from collections.abc import Callable, Iterable
+from time import sleep, thread_time
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
@@ -13,8 +14,11 @@ from wsgiref.util import setup_testing_defaults
 from app.response import json as json_response
 from app.router import router
 from app.wsgi import MIDDLEWARES, chain
+from bench.names import WORK
 from bench.reference.bare import PATH, VALUE, bare
 from deploy.server.wsgi import serve
+
+COMPUTE, WAIT = 0.002, 0.05  # seconds
 
 
 def nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -25,6 +29,30 @@ def nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable
 def ours() -> WSGIApplication:
     """Return this project's router and default middleware with one JSON route."""
     return chain(MIDDLEWARES, router({PATH: {"GET": lambda _, start_response: json_response(start_response, VALUE)}}))
+
+
+def compute(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Use the CPU for COMPUTE seconds."""
+    end = thread_time() + COMPUTE
+    while thread_time() < end:
+        pass
+    return json_response(start_response, VALUE)
+
+
+def wait(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Wait for WAIT seconds, as for a database."""
+    sleep(WAIT)
+    return json_response(start_response, VALUE)
+
+
+def read(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Return the length of the body."""
+    return json_response(start_response, len(environ["wsgi.input"].read()))
+
+
+def work() -> WSGIApplication:
+    """Return this project's router and default middleware with the three handlers above."""
+    return chain(MIDDLEWARES, router({"/compute": compute, "/wait": wait, "/read": read}))
 
 
 def with_falcon() -> WSGIApplication:
@@ -116,4 +144,5 @@ def request(application: WSGIApplication, environ: WSGIEnvironment) -> tuple[str
 
 
 if "BENCH_APPLICATION" in os.environ:
-    application = APPLICATIONS[os.environ["BENCH_APPLICATION"]]()
+    name = os.environ["BENCH_APPLICATION"]
+    application = serve(work(), is_uwsgi=name == WORK["uwsgi"]) if name in WORK.values() else APPLICATIONS[name]()

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -61,8 +61,8 @@ def running(arguments: list[str], folder: Path, **environ: str) -> Iterator[int]
 
 
 @contextmanager
-def nginx(folder: Path, address: str, *, is_minimal: bool) -> Iterator[int]:
-    """Run nginx with this project's configuration, or with the minimal one."""
+def nginx(folder: Path, address: str, *, is_minimal: bool, under: Sequence[str] = ()) -> Iterator[int]:
+    """Run nginx with this project's configuration, or with the minimal one; as one process `under` another command."""
     folder.chmod(0o755)
     if is_minimal:
         configuration = "minimal.conf"
@@ -73,24 +73,36 @@ def nginx(folder: Path, address: str, *, is_minimal: bool) -> Iterator[int]:
         control = [f"{ROOT}/nginx/control.sh", "configure", f"{folder}"]
         subprocess.run(control, env=os.environ | {"NGINX_LISTEN": address}, check=True)
     user = " user root;" if os.geteuid() == 0 else ""
-    arguments = ["nginx", "-p", f"{folder}/", "-c", configuration, "-e", "stderr", "-g", f"daemon off;{user}"]
-    with running(arguments, folder) as process:
+    alone = " master_process off;" if under else ""
+    arguments = ["nginx", "-p", f"{folder}/", "-c", configuration, "-e", "stderr", "-g", f"daemon off;{user}{alone}"]
+    with running([*under, *arguments], folder) as process:
         yield process
 
 
 @contextmanager
-def app_server(folder: Path, backend: str, application: str, *, is_frozen: bool) -> Iterator[int]:
-    """Run a server with an application of bench.applications, and with today's or the frozen configuration."""
+def app_server(
+    folder: Path,
+    backend: str,
+    application: str,
+    *options: str,
+    is_frozen: bool = False,
+    size: tuple[int, int] = (WORKERS, THREADS),
+) -> Iterator[int]:
+    """Run a server with an application of bench.applications, and with today's or the frozen configuration.
+
+    `options`: more of the server's; `size`: the number of workers, and of threads in each.
+    """
     (folder / "run").mkdir(exist_ok=True)
     environ = {
         "BACKEND": backend,
         "LISTEN": f"unix:{folder}/run/live.sock",
-        "WEB_CONCURRENCY": f"{WORKERS}",
-        "WEB_THREADS": f"{THREADS}",
+        "WEB_CONCURRENCY": f"{size[0]}",
+        "WEB_THREADS": f"{size[1]}",
     }
     arguments = command(environ, "bench.applications:application")
     if is_frozen:
-        arguments[2] = f"{REFERENCE / Path(arguments[2]).name}"
+        arguments = [each.replace(f"{ROOT}/deploy/server/", f"{REFERENCE}/") for each in arguments]
+    arguments[1:1] = options
     del environ["WEB_CONCURRENCY"]
     with running(arguments, folder, **environ, BENCH_APPLICATION=application) as process:
         yield process

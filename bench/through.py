@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+from bench.names import SERVED
 from bench.reference.bare import PATH
 from bench.report import ratio, spread, verdict
 from bench.servers import SECONDS, app_server, cpu_seconds, need_programs, nginx, wait_for, wrk
@@ -22,7 +23,8 @@ FEW = 4  # connections: half of the threads are busy
 REFERENCE, OURS, BARE = "bare, frozen servers, minimal nginx", "app as served, our nginx", "bare callable, our nginx"
 FRAMEWORKS = {"Falcon": 1.0, "Bottle": 1.0, "Flask": 1.6, "Django": 1.6}  # the least ratio of ours to theirs
 LEAST = {"gunicorn": 0.87, "uwsgi": 0.88}  # of the reference's rate
-SERVED = {"gunicorn": "app, served by gunicorn", "uwsgi": "app, served by uWSGI"}
+EPOLL = "app as served, recipes/epoll_worker.py, our nginx"  # only with gunicorn, recipes
+LEAST_EPOLL = 1.05  # of the reference's rate # only with gunicorn, recipes
 
 
 def main() -> None:
@@ -37,13 +39,22 @@ def measure(backend: str, folder: Path, stack: ExitStack) -> None:
     """Measure all variants on the backend, and print the table and the verdicts."""
     variants = {REFERENCE: "bare callable", OURS: SERVED[backend], BARE: "bare callable"}
     variants |= {name: name for name in FRAMEWORKS}
+    options: dict[str, list[str]] = {}
+    # begin gunicorn
+    # begin recipes
+    if backend == "gunicorn":
+        variants[EPOLL] = SERVED[backend]
+        options[EPOLL] = ["--worker-class", "recipes.epoll_worker.EpollWorker"]
+    # end recipes
+    # end gunicorn
     urls: dict[str, str] = {}
     processes: dict[str, tuple[int, int]] = {}
     for number, (name, application) in enumerate(variants.items()):
         (home := folder / f"{number}").mkdir()
         address = f"127.0.0.1:{8710 + number}"
-        app = stack.enter_context(app_server(home, backend, application, is_frozen=name == REFERENCE))
-        proxy = stack.enter_context(nginx(home, address, is_minimal=name == REFERENCE))
+        frozen = name == REFERENCE
+        app = stack.enter_context(app_server(home, backend, application, *options.get(name, ()), is_frozen=frozen))
+        proxy = stack.enter_context(nginx(home, address, is_minimal=frozen))
         urls[name], processes[name] = f"http://{address}{PATH}", (app, proxy)
         wait_for(urls[name])
         wrk(urls[name], CONNECTIONS, 1)
@@ -62,9 +73,15 @@ def measure(backend: str, folder: Path, stack: ExitStack) -> None:
     print(f"{backend}: requests per second, and CPU time in µs per request; medians of {ROUNDS} rounds")
     for name in variants:
         app, proxy = (median(each) for each in zip(*costs[name], strict=True))
-        print(f"  {name:<36} {spread(rates[name])}   app {app:6.0f}   nginx {proxy:5.0f}")
+        print(f"  {name:<50} {spread(rates[name])}   app {app:6.0f}   nginx {proxy:5.0f}")
     proxies = {name: [proxy for _, proxy in costs[name]] for name in variants}
     verdict(f"{backend}: ours / reference, requests/s", ratio(rates[OURS], rates[REFERENCE]), least=LEAST[backend])
+    # begin gunicorn
+    # begin recipes
+    if EPOLL in rates:
+        verdict(f"{EPOLL} / reference, requests/s", ratio(rates[EPOLL], rates[REFERENCE]), least=LEAST_EPOLL)
+    # end recipes
+    # end gunicorn
     for name, least in FRAMEWORKS.items():
         verdict(f"{backend}: ours / {name}, both our nginx, requests/s", ratio(rates[OURS], rates[name]), least=least)
     verdict(f"{backend}: nginx's CPU, ours / minimal", ratio(proxies[BARE], proxies[REFERENCE]), most=1.22)
