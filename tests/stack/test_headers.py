@@ -153,7 +153,8 @@ def test_header_of_the_app_replaces_that_of_nginx(name, probe):
 
 
 def test_app_may_set_each_header_of_nginx():
-    ours = re.findall(r"^add_header (\S+) ", (ROOT / "nginx" / "headers.conf").read_text(), re.MULTILINE)
+    text = "".join((ROOT / "nginx" / name).read_text() for name in ("headers.conf", "hsts.conf"))
+    ours = re.findall(r"^add_header (\S+) ", text, re.MULTILINE)
     assert {*ours} - {"X-Request-ID"} == SET_BY_THE_APP.keys()
 
 
