@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 export PYTHON ?= python3
 
-.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev dev-docker pictures deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-proxy bench-through bench-growth bench-static bench-sizes mutants lint lock upgrade clean
+.PHONY: help audit audit-packages audit-licences audit-secrets sbom pin publish publish-all notes local dev dev-docker pictures deploy rollback releases backup restore swarm-deploy status settings new without update doctor test test-all test-programs test-unit drills swarm-drills load load-baseline compare reload certs bench bench-process bench-proxy bench-through bench-growth bench-static bench-sizes mutants lint lock upgrade logs trace clean
 
 help: # List the commands
 	@for group in Run Deploy Fork Test Measure Other; do \
@@ -53,6 +53,14 @@ without: ## Fork: Remove optional parts (PART=demo, or several)
 update: ## Fork: Merge a later version of the template (FROM=its address, VERSION=v1.1.0)
 	@$(PYTHON) -m deploy.fork.update "$${FROM:-}" "$${VERSION:-}"
 
+# begin monitoring
+logs: # Follow the logs of all containers
+	@exec $(PYTHON) -m deploy.monitoring logs
+
+trace: # Print the log of one request, whichever release answered it (ID=its X-Request-ID)
+	@exec $(PYTHON) -m deploy.monitoring trace '$(ID)'
+
+# end monitoring
 # begin postgres
 backup: ## Run: Write a backup of the database in deploy/postgres to backups/
 	@exec $(PYTHON) -m deploy.postgres backup

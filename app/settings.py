@@ -9,6 +9,7 @@ from pathlib import Path
 from app.variables import choice, integer, with_secrets
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+LOG_FORMATS = ("auto", "json", "text")  # only with monitoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,10 @@ class Settings:
     workers: int = 1  # of the whole server: set by the launcher
     threads: int = 1  # in each worker: set by the launcher
     log_level: str = "info"
+    # begin monitoring
+    log_format: str = "auto"  # text in a terminal, otherwise json
+    log_socket: int = 0  # the descriptor to which records are sent: set by the launcher
+    # end monitoring
     max_body_bytes: int = 1_048_576  # nginx has the same default: a test compares them
     static_dir: Path = Path(__file__).parent / "static"  # the source files, for development; an image sets STATIC_DIR
     data_dir: Path = Path(__file__).parents[1] / "data"  # what the app keeps; an image sets DATA_DIR
@@ -34,6 +39,10 @@ def read(environ: Mapping[str, str]) -> Settings:
         workers=integer(environ, "SERVER_WORKERS", default.workers, 1, 1024),
         threads=integer(environ, "SERVER_THREADS", default.threads, 1, 1024),
         log_level=choice(environ, "LOG_LEVEL", default.log_level, LOG_LEVELS),
+        # begin monitoring
+        log_format=choice(environ, "LOG_FORMAT", default.log_format, LOG_FORMATS),
+        log_socket=integer(environ, "LOG_SOCKET", default.log_socket, 0, 1_048_576),
+        # end monitoring
         max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
         data_dir=Path(environ.get("DATA_DIR") or default.data_dir),
         static_dir=Path(environ.get("STATIC_DIR") or default.static_dir),

@@ -9,6 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+# begin monitoring
+from deploy.monitoring.lines import readable
+
+# end monitoring
 PLAIN = re.compile(r"[\w.,:/@+*-]*")  # a value that needs no quotes in .env
 SECONDS = 60  # for a command to end, after which it counts as hung
 LONG = 1800  # for a command that builds or transfers an image
@@ -189,7 +193,9 @@ def running_settings(project: Project, app: Container) -> dict[str, str]:
 
 def last_logs(*command: str, lines: int = 20) -> str:
     """Return the last lines of `docker COMMAND`, one of Docker's logs commands."""
-    return docker(*command, f"--tail={lines}", stderr=subprocess.STDOUT)
+    text = docker(*command, f"--tail={lines}", stderr=subprocess.STDOUT)
+    text = "".join(f"{readable(line)}\n" for line in text.splitlines())  # only with monitoring
+    return text  # noqa: RET504 (the line above is optional)
 
 
 def image_id(name: str) -> str:

@@ -69,6 +69,9 @@ settings() {
     echo "limit_conn connections $client_requests;"
   fi
 
+  # begin monitoring
+  if [ "$log_format" = text ]; then text_log; fi
+  # end monitoring
   if [ "$https_port" = 443 ]; then suffix=; else suffix=":$https_port"; fi
   echo 'map "" $https_port {' && echo "    default \"$suffix\";" && echo "}"
   echo "include upstream-$upstream.conf;"
@@ -77,6 +80,25 @@ settings() {
   if [ "$tls" = on ]; then echo "include redirect.conf;"; fi
 }
 
+# begin monitoring
+# Print the formats of the access log for a terminal, with the status in colour. nginx escapes control characters in variables.
+# shellcheck disable=SC2016 # the variables in single quotes are nginx's
+text_log() {
+  echo 'map $time_iso8601 $clock { "~T(?<clock_alone>[0-9:]+)" $clock_alone; }'
+  for each in good:123:32 refused:4:33 failed:5:31; do
+    name=${each%%:*}
+    digits=${each#*:}
+    echo "map \$is_logged\$status \$is_$name { default 0; ~^1[${digits%:*}] 1; }"
+    printf 'log_format %s "$clock \033[%sm$status\033[0m $method $path ${request_time}s \033[2m$request_id\033[0m $error";\n' "$name" "${each##*:}"
+  done
+}
+
+# Print the directives of a server for these formats.
+text_log_of_server() {
+  for name in good refused failed; do echo "access_log /dev/stdout $name if=\$is_$name;"; done
+}
+
+# end monitoring
 # Print why nginx cannot serve HTTPS, or nothing.
 certificate_error() {
   if [ ! -e "$prefix/certs/fullchain.pem" ]; then
@@ -105,6 +127,10 @@ configure() {
   check NGINX_TLS "$tls" 'on|off' "on or off"
   upstream=${NGINX_UPSTREAM:-socket}
   check NGINX_UPSTREAM "$upstream" 'socket|replicas' "socket or replicas"
+  # begin monitoring
+  log_format=${LOG_FORMAT:-auto}
+  check LOG_FORMAT "$log_format" 'auto|json|text' "auto, json or text"
+  # end monitoring
   https_port=${HTTPS_PORT:-8443}
   check HTTPS_PORT "$https_port" '[1-9][0-9]{0,4}' "a port"
   # nginx refuses duplicates, and ignores case.
@@ -164,6 +190,11 @@ configure() {
     echo "listen 8080$options;" >"$prefix/$1/redirect-listen.conf"
     [ -z "$obstacle" ] || echo "nginx: $obstacle: nginx serves HTTP only without it. Correct it, then reload nginx" >&2
   fi
+  # begin monitoring
+  if [ "$log_format" = text ]; then
+    for name in listen redirect-listen; do text_log_of_server >>"$prefix/$1/$name.conf"; done
+  fi
+  # end monitoring
 }
 
 # Succeed if the next configuration has no site, because the certificate is bad, or is gone since the running one.

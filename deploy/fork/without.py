@@ -28,6 +28,13 @@ PARTS = {
         *("deploy/server/gunicorn.conf.py", "requirements/gunicorn.txt", "bench/reference/gunicorn.conf.py"),
         *("requirements/thirdparty.txt", "tests/thirdparty", "docs/backends.md"),
         *("recipes/epoll_worker.py", "tests/recipes/test_epoll_worker.py"),
+        "deploy/server/gunicorn_log.py",
+    ),
+    "monitoring": (
+        *("deploy/monitoring", "docs/observability.md", "app/log_format.py", "app/log_line.py"),
+        *("deploy/server/gunicorn_log.py", "deploy/server/log_writer.py", "tests/stack/test_logs.py"),
+        *("tests/unit/app/test_log_format.py", "tests/unit/deploy/test_log_writer.py"),
+        *("tests/unit/deploy/test_monitoring.py",),
     ),
     "postgres": ("deploy/postgres", "docs/database.md", "tests/stack/test_postgres.py"),
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),

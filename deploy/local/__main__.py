@@ -30,6 +30,10 @@ def main(launcher: str = PRODUCTION) -> None:
         given = variables("app.env") | variables(".env")
         os.environ.update({key: value for key, value in given.items() if key not in os.environ})
         os.environ.pop("SECRETS_FILE", None)  # of a container
+        # begin monitoring
+        if os.environ.get("LOG_FORMAT", "auto") in ("", "auto"):  # the output of the app and of nginx is not a terminal
+            os.environ["LOG_FORMAT"] = "text" if sys.stdout.isatty() else "json"
+        # end monitoring
         os.environ["PATH"] = f"{sys.prefix}/bin:{os.environ['PATH']}:/usr/sbin"
         backend = choice(os.environ, "BACKEND", BACKENDS[0], BACKENDS)
         require(backend, f"`make local BACKEND={backend}` installs it")

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.docker import SECONDS, Container, DeployError, Project, containers, docker, log
+from deploy.monitoring.kept import keep_log  # only with monitoring
 from deploy.release import state
 
 KEPT = 5  # releases to roll back to, the live one included; the images of older releases are removed
@@ -55,6 +56,11 @@ def stop(container: Container) -> None:
     """Stop and remove a container. It may be gone, hung or out of threads; it is drained if it can be."""
     with reported(f"{container.release} was not stopped"):
         docker("stop", container.id, seconds=SECONDS + container.found["Config"].get("StopTimeout", SECONDS))
+    # begin monitoring
+    if container.state != "created":
+        with reported(f"the log of {container.release} is lost"):
+            keep_log(container)
+    # end monitoring
     with reported(f"{container.release} was not removed"):
         docker("rm", "--force", container.id)
 

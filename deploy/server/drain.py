@@ -18,7 +18,10 @@ import time
 from contextlib import suppress
 from types import FrameType
 
-from deploy.server import live
+from deploy.server import (
+    live,
+    log_writer,  # only with monitoring
+)
 
 DNS_DELAY = 3  # seconds until every nginx has the new addresses; nginx asks every two (upstream-replicas.conf)
 QUIET_SECONDS = 30  # longest further wait for an nginx that missed a DNS answer, or an engine that is late
@@ -32,6 +35,7 @@ def run(address: str, arguments: list[str]) -> int:
     This is the container's process 1. So it also reaps the processes whose parent exits.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    log_writer.start()  # only with monitoring
     server = os.posix_spawnp(arguments[0], arguments, os.environ, setsigmask=[])
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -83,4 +87,6 @@ def accepted() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1], sys.argv[2:]))
+    code = run(sys.argv[1], sys.argv[2:])
+    log_writer.finish()  # only with monitoring
+    sys.exit(code)

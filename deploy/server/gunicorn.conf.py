@@ -28,6 +28,11 @@ limit_request_field_size = 16384
 # As many as fit into nginx's buffers. At gunicorn's default of 100 the client would get 431 from one backend only.
 limit_request_fields = 1000
 
+# begin monitoring
+# Sends gunicorn's own messages to the application's log.
+logger_class = "deploy.server.gunicorn_log.GunicornLog"
+# end monitoring
+
 # Each worker updates a file there as a heartbeat. On a disk, the update can block the worker.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 

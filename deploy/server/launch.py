@@ -23,8 +23,10 @@ from types import FrameType
 from typing import NoReturn
 from zoneinfo import TZPATH
 
+from app.log_format import is_json  # only with monitoring
 from app.settings import environment, settings
 from app.variables import SettingError, choice, integer
+from deploy.server import log_writer  # only with monitoring
 from deploy.server.drain import SIGNALS
 from deploy.server.live import UNIX, own_address
 from deploy.server.sizing import cpu_limit, memory_limit, worker_count
@@ -42,8 +44,13 @@ APPLICATION = "deploy.server.wsgi:application"
 def main() -> None:
     """Check that the server can start, and start it unless the option is --check."""
     signal.signal(signal.SIGTERM, stop)  # by default, process 1 ignores it
+    is_start = sys.argv[1:] != ["--check"]
+    # begin monitoring
+    if is_start and is_json(os.environ.get("LOG_FORMAT", "")):
+        log_writer.begin()
+    # end monitoring
     arguments = check()
-    if sys.argv[1:] != ["--check"]:
+    if is_start:
         become(arguments)
 
 
@@ -58,6 +65,7 @@ def exit_after(command: Callable[[], None]) -> NoReturn:
         print(code, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
+    log_writer.finish()  # only with monitoring
     os._exit(code if isinstance(code, int) else 1)
 
 
@@ -82,7 +90,9 @@ def become(arguments: list[str]) -> None:
     if arguments[0] == "gunicorn":  # not by its name: a script's first line is a path, which cannot have any character
         arguments = [sys.executable, "-m", *arguments]
     # end gunicorn
-    if not os.environ.get("LISTEN", "").startswith(UNIX):
+    is_drained = not os.environ.get("LISTEN", "").startswith(UNIX)
+    log_writer.hand_over(is_server=not is_drained)  # only with monitoring
+    if is_drained:
         # A new program, because this one has imported the app. It unblocks the signals when it can handle them.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         # -S: it needs the standard library only.

@@ -9,9 +9,21 @@ import sys
 from io import TextIOWrapper
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-SERVERS_OWN = ("SERVER_SOFTWARE", "UWSGI_ORIGINAL_PROC_NAME", "UWSGI_RELOADS")  # environment variables
+# begin monitoring
+from app.log import configure_logging
+from app.log_format import log_everything
 
+# end monitoring
+ROOT = Path(__file__).parents[2]
+SERVERS_OWN = (  # environment variables
+    *("SERVER_SOFTWARE", "UWSGI_ORIGINAL_PROC_NAME", "UWSGI_RELOADS"),
+    *("LOG_DESCRIPTORS", "LOG_SOCKET"),  # only with monitoring
+)
+
+# begin monitoring
+configure_logging()  # it reads the variables above
+log_everything()
+# end monitoring
 sys.executable = f"{sys.prefix}/bin/python"  # uWSGI's is uwsgi, which subprocess and multiprocessing would start
 sys.argv = [str(ROOT / "app" / "wsgi.py")]
 # uWSGI adds relative paths, and gunicorn the folder of its command.

@@ -15,6 +15,7 @@ from deploy.swarm.engine import log
 ABSENT = re.compile(r"manifest unknown|name unknown|: not found$|repository does not exist", re.MULTILINE)
 NGINX_SETTINGS = (
     *("ALLOWED_HOSTS", "CLIENT_REQUESTS", "IDENTITY_HEADERS", "MAX_BODY_BYTES", "PROXY_PROTOCOL", "TRUSTED_PROXIES"),
+    "LOG_FORMAT",  # only with monitoring
 )
 
 

@@ -3,6 +3,7 @@
 import builtins
 import getpass
 import locale
+import logging  # only with monitoring
 import multiprocessing
 import os
 import resource
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings  # only with monitoring
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime
@@ -234,6 +236,23 @@ def raises(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     raise getattr(builtins, arguments["exception"])(*filter(None, [environ["QUERY_STRING"]]))
 
 
+# begin monitoring
+def logs(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Put the text of the body into the log in each way that Python has, and fail."""
+    text = body(environ).decode("latin-1")
+    logging.getLogger("probe").info("%s", text)
+    print(text, file=sys.stderr)
+    print(text, flush=True)
+    environ["wsgi.errors"].write(f"{text}\n")
+    environ["wsgi.errors"].flush()
+    warnings.warn(text, stacklevel=1)
+    thread = threading.Thread(target=lambda: os.environ[text])
+    thread.start()
+    thread.join()
+    raise LookupError(text)
+
+
+# end monitoring
 def returns(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return something that is no iterable of bytes."""
     _, arguments = environ["wsgiorg.routing_args"]
@@ -278,5 +297,6 @@ TABLE: dict[str, Target] = {
     "/unread/{way}": unread,
     "/raise/{exception}": raises,
     "/return/{what}": returns,
+    "/logs": logs,  # only with monitoring
 }
 routes = router(TABLE)

@@ -136,7 +136,7 @@ def test_every_line_is_json(stack):
     for sent in (b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\xff \xff\r\n\r\n", b"GET /last\r\n"):
         ask(stack, sent)
     lines(stack, "/last")
-    found = [json.loads(line) for line in stack.logs("nginx").splitlines() if line.startswith('{"time"')]
+    found = [json.loads(line) for line in stack.logs("nginx").splitlines() if line.startswith('{"time":"')]
     assert len({entry["request_id"] for entry in found}) == len(found) > 4
     assert len({tuple(entry) for entry in found}) == 1
 

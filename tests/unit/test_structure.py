@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "app": [],
     "deploy.docker": [],
     "deploy.fork": [],
+    "deploy.monitoring": ["deploy.docker", "app.log_line"],  # only with monitoring
     "deploy.postgres": ["deploy.docker"],
     "deploy.tls": [],
     "deploy.release": ["deploy.docker", "app.variables"],
@@ -23,6 +24,10 @@ MAY_IMPORT = {
     "loadtest": ["deploy.server.sizing"],
     "recipes": ["app"],
 }
+# begin monitoring
+MAY_IMPORT["deploy.docker"].append("deploy.monitoring.lines")
+MAY_IMPORT["deploy.release"].append("deploy.monitoring.kept")
+# end monitoring
 # A module of app/ may import only from the lines below its own. So handlers and middleware never import each other.
 LAYERS = [
     ["__main__"],
@@ -33,8 +38,9 @@ LAYERS = [
     ["page", "request"],
     ["assets"],
     ["log"],
+    ["log_format"],  # only with monitoring
     ["body", "deferred", "headers", "settings", "urls"],
-    ["variables"],
+    ["log_line", "variables"],
 ]
 PROJECT = ("app.", "bench.", "deploy.", "loadtest.", "recipes.", "tests.")
 ENTRY_POINTS = {

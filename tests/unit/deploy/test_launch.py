@@ -77,6 +77,7 @@ def test_thread_of_the_app_does_not_keep_a_one_shot_running(then, tmp_path):
 def start(environ, folder=ROOT):
     """Run a launcher that must fail before it starts a server, and return the finished process."""
     environ = {"PATH": "/nowhere", "PYTHONPATH": f"{folder}:{ROOT}", **environ}
+    environ["LOG_FORMAT"] = "text"  # only with monitoring
     return subprocess.run(
         [sys.executable, "-m", "deploy.server.launch"],
         env=environ,
@@ -120,7 +121,9 @@ def test_invalid_setting_stops_launcher_with_one_sentence(setting, backend):
 )
 def test_import_error_of_app_is_reported_once_with_a_remedy(fault, sentence, backend, tmp_path):
     (tmp_path / "app").mkdir()
-    for module in ("__init__", "settings", "variables"):
+    modules = ["__init__", "settings", "variables"]
+    modules += ["log", "log_format", "log_line"]  # only with monitoring
+    for module in modules:
         (tmp_path / "app" / f"{module}.py").write_text((ROOT / "app" / f"{module}.py").read_text())
     (tmp_path / "app" / "wsgi.py").write_text(fault)
     ended = start({"BACKEND": backend}, tmp_path)

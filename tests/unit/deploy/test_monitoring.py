@@ -1,0 +1,61 @@
+"""The commands that read the logs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from deploy.monitoring.lines import readable
+from tests.tree import ROOT
+
+TIME = "2026-11-29T06:54:24.120+00:00"
+RECORD = {"time": TIME, "level": "error", "logger": "app", "message": "failed", "request_id": "5f0c"}
+ACCESS = {
+    "time": "2026-11-29T06:54:24+00:00",
+    "request_id": "5f0c",
+    "method": "GET",
+    "path": "/about",
+    "status": 404,
+    "seconds": 0.003,
+    "error": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (json.dumps(RECORD), "06:54:24.120 error app: failed 5f0c"),
+        ("app-1  | " + json.dumps(RECORD), "app-1  | 06:54:24.120 error app: failed 5f0c"),
+        (
+            json.dumps(RECORD | {"traceback": "Traceback\nE"}),
+            "06:54:24.120 error app: failed\n    Traceback\n    E 5f0c",
+        ),
+        (json.dumps(ACCESS), "06:54:24 404 GET /about 0.003s 5f0c"),
+        (json.dumps(ACCESS | {"error": "no response"}), "06:54:24 404 GET /about 0.003s no response 5f0c"),
+        ("release: alembic upgrade head", "release: alembic upgrade head"),
+        ('{"a": 1}', '{"a": 1}'),
+        ("{" * 99_999, "{" * 99_999),
+        ("\x1b[2J\r\x9b", "\\x1b[2J\\r\\x9b"),
+    ],
+)
+def test_line_is_readable(line, text):
+    assert readable(line) == text
+
+
+def test_colour_is_the_only_control_sequence():
+    hostile = {key: "\x1b[2J\n06:54:24 200" if isinstance(value, str) else value for key, value in RECORD.items()}
+    text = readable(json.dumps(hostile | {"time": TIME, "level": "error"}), is_coloured=True)
+    assert text.startswith("06:54:24.120 \x1b[31merror\x1b[0m ")
+    assert text.count("\x1b") == 4
+    assert all(line.startswith("    ") for line in text.split("\n")[1:])
+
+
+@pytest.mark.parametrize("identifier", ["", "short", "a b c d e f g", "../../etc/passwd", "x" * 129, "--follow=$(id)"])
+def test_malformed_id_is_refused_with_one_sentence(identifier):
+    line = [sys.executable, "-m", "deploy.monitoring", "trace", identifier]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        f"trace: ID is {identifier!r}: it must be a request id, as in the X-Request-ID header of a response\n"
+    )
