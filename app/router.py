@@ -27,6 +27,7 @@ from app.urls import PARAMETER
 Target = WSGIApplication | Mapping[str, WSGIApplication]
 
 MOUNT = "*"
+PATHS: set[str] = set()  # of all routes without a parameter: their requests have no "app.route" # only with monitoring
 
 
 class RouteError(ValueError):
@@ -61,6 +62,7 @@ def router(routes: Mapping[str, Target]) -> WSGIApplication:
     parsed = [parse(key, target) for key, target in routes.items()]
     tree = build(parsed)
     exact = {native(route.key): route.application for route in parsed if not re.search(r"[{*]", route.key)}
+    PATHS.update(exact)  # only with monitoring
 
     def route_request(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO") or "/"
@@ -92,6 +94,7 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
     except UnicodeDecodeError:
         return None
     environ["wsgiorg.routing_args"] = ((), arguments)
+    environ["app.route"] = route.key  # only with monitoring
     if route.is_mount:
         mounted_at = "".join("/" + segment for segment in segments[: len(route.segments) - 1])
         environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + mounted_at

@@ -24,6 +24,7 @@ class Settings:
     # begin monitoring
     log_format: str = "auto"  # text in a terminal, otherwise json
     log_socket: int = 0  # the descriptor to which records are sent: set by the launcher
+    metrics_port: int = 0  # at which deploy/server/exporter.py serves the metrics: 0 is off
     # end monitoring
     max_body_bytes: int = 1_048_576  # nginx has the same default: a test compares them
     static_dir: Path = Path(__file__).parent / "static"  # the source files, for development; an image sets STATIC_DIR
@@ -42,6 +43,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         # begin monitoring
         log_format=choice(environ, "LOG_FORMAT", default.log_format, LOG_FORMATS),
         log_socket=integer(environ, "LOG_SOCKET", default.log_socket, 0, 1_048_576),
+        metrics_port=integer(environ, "METRICS_PORT", default.metrics_port, 0, 65_535),
         # end monitoring
         max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
         data_dir=Path(environ.get("DATA_DIR") or default.data_dir),

@@ -5,6 +5,7 @@ imported where they are used: each import costs callgrind seconds.
 """
 
 import os
+import tempfile  # only with monitoring
 from collections.abc import Callable, Iterable
 from time import sleep, thread_time
 from typing import Any
@@ -99,12 +100,22 @@ def with_django() -> WSGIApplication:
     return application
 
 
+# begin monitoring
+def with_metrics() -> WSGIApplication:
+    from deploy.server.metrics import measured
+
+    os.environ["METRICS_DIR"] = tempfile.mkdtemp()
+    return measured(serve(ours()))
+
+
+# end monitoring
 APPLICATIONS: dict[str, Callable[[], WSGIApplication]] = {
     "nothing": lambda: nothing,
     "bare callable": lambda: bare,
     "app, default chain": ours,
     "app, served by gunicorn": lambda: serve(ours()),
     "app, served by uWSGI": lambda: serve(ours(), is_uwsgi=True),
+    "app, gunicorn, metrics": with_metrics,  # only with monitoring
     "Falcon": with_falcon,
     "Bottle": with_bottle,
     "Flask": with_flask,

@@ -56,6 +56,11 @@ def main(launcher: str = PRODUCTION) -> None:
         RUN_DIR=str(run_dir),
         STATIC_DIR=str((run_dir / "static").absolute()),
         LAUNCHER=launcher,
+        # begin monitoring
+        METRICS="true" if os.environ.get("METRICS_PORT", "0") not in ("", "0") else "false",
+        METRICS_BIND="127.0.0.1",
+        METRICS_DIR=f"{run_dir}/metrics",
+        # end monitoring
         WATCHED=f"http://{host}:{port}",
     )
     Path(os.environ["DATA_DIR"]).mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ def run(address: str, arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     log_writer.start()  # only with monitoring
     server = os.posix_spawnp(arguments[0], arguments, os.environ, setsigmask=[])
+    exporter = start_exporter()  # only with monitoring
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, pass_on)  # the second one is urgent
@@ -52,11 +53,28 @@ def run(address: str, arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     while True:
         process, status = os.wait()
+        # begin monitoring
+        if process == exporter:
+            exporter = start_exporter()
+        if process == server and exporter:
+            os.kill(exporter, signal.SIGTERM)  # it exits after the last scrape
+            os.waitpid(exporter, 0)
+        # end monitoring
         if process == server:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
 
 
+# begin monitoring
+def start_exporter() -> int:
+    """Start the process that serves the metrics, if they are on, and return its id or 0."""
+    if "METRICS_DIR" not in os.environ:
+        return 0
+    line = [sys.executable, "-m", "deploy.server.exporter", "1"]
+    return os.posix_spawn(line[0], line, os.environ, setsigmask=[], setsigdef=SIGNALS)
+
+
+# end monitoring
 def drain(address: str) -> None:
     """Return when nginx connects to other servers only, and this one has accepted every earlier connection."""
     if address.startswith(live.UNIX):

@@ -12,8 +12,10 @@ import errno
 import importlib
 import os
 import re
+import shutil  # only with monitoring
 import signal
 import sys
+import tempfile  # only with monitoring
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -86,6 +88,10 @@ def become(arguments: list[str]) -> None:
     _, hard = getrlimit(RLIMIT_NOFILE)
     setrlimit(RLIMIT_NOFILE, (OPEN_FILES if hard == RLIM_INFINITY else min(OPEN_FILES, hard), hard))
     print("launch:", *arguments, file=sys.stderr, flush=True)
+    # begin monitoring
+    if settings().metrics_port:
+        empty_metrics()
+    # end monitoring
     # begin gunicorn
     if arguments[0] == "gunicorn":  # not by its name: a script's first line is a path, which cannot have any character
         arguments = [sys.executable, "-m", *arguments]
@@ -101,6 +107,15 @@ def become(arguments: list[str]) -> None:
     os.execvp(arguments[0], arguments)
 
 
+# begin monitoring
+def empty_metrics() -> None:
+    """Make an empty folder for the counts of this server, and name it for the workers and the exporter."""
+    folder = os.environ["METRICS_DIR"] = f"{os.environ.get('RUN_DIR') or tempfile.gettempdir()}/metrics"
+    shutil.rmtree(folder, ignore_errors=True)
+    os.mkdir(folder)  # noqa: PTH102 (as above)
+
+
+# end monitoring
 def check() -> list[str]:
     """Return the server's command line; exit with 78 for a bad setting, or with 1 if the app cannot be imported.
 

@@ -250,3 +250,9 @@ release = ("X-Release", f"{settings().release}-{settings().backend}")
 ready = ready_headers(live.own_address(os.environ))
 here = progress(settings().threads)
 application = serve(app.wsgi.application, is_uwsgi=settings().backend == "uwsgi")
+# begin monitoring
+if settings().metrics_port:
+    from deploy.server.metrics import measured  # not loaded otherwise
+
+    application = measured(application)
+# end monitoring

@@ -11,7 +11,10 @@ import pytest
 from deploy.server.launch import BACKENDS
 from tests.stack.compose import SELDOM, ComposeStack, has_engine
 from tests.stack.local import LocalStack, missing
-from tests.stack.waiting import ROOT
+from tests.stack.waiting import (
+    ROOT,
+    free_port,  # only with monitoring
+)
 from tests.tree import copy_reference
 
 KINDS = (LocalStack.kind, ComposeStack.kind)
@@ -57,12 +60,24 @@ def probe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if kind == ComposeStack.kind:
         volumes = {"volumes": [f"{probe}:/srv/app/wsgi.py:ro"]}
         overlay = json.dumps({"services": {"app": volumes, "assets": volumes}})
-        stack = ComposeStack(backend, "-probe", overlay, FILES, WEB_CONCURRENCY="1")
+        stack = ComposeStack(
+            backend,
+            "-probe",
+            overlay,
+            FILES,
+            WEB_CONCURRENCY="1",
+            METRICS_PORT="9464",  # only with monitoring
+        )
     else:
         root = tmp_path_factory.mktemp("probe")
         copy_reference(root)
         shutil.copy(probe, root / "app" / "wsgi.py")
-        stack = LocalStack(backend, root=root, WEB_CONCURRENCY="1")
+        stack = LocalStack(
+            backend,
+            root=root,
+            WEB_CONCURRENCY="1",
+            METRICS_PORT=str(free_port()),  # only with monitoring
+        )
     yield from running(stack)
 
 
