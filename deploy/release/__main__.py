@@ -26,6 +26,7 @@ from deploy.docker import (
     image_id,
     log,
 )
+from deploy.monitoring.event import recorded  # only with monitoring
 from deploy.release import names, secrets, state
 from deploy.release.candidate import PATHS, create, refuse_interruption, removed_on_failure, watch
 from deploy.release.cleanup import CANDIDATE, find_live, reported, sockets, stop
@@ -133,6 +134,7 @@ def build_candidate(name: str, backend: str) -> None:
     compose("build", *options, "app", release=Release(CANDIDATE, backend), is_shown=True, seconds=LONG)
 
 
+@recorded  # only with monitoring
 def go_live(
     project: Project,
     release: Release,

@@ -134,7 +134,10 @@ def test_trace_prints_a_request_of_a_release_that_is_gone(tmp_path):
         identifier = answer.headers["X-Request-ID"]
         until(lambda: identifier in site.logs("nginx"), "nginx has logged the request")
         site.change("app/wsgi.py", "\n# changed\n")
-        site.make()
+        site.make(RELEASE="second")
+        site.change("app/wsgi.py", "\n1 / 0\n")
+        site.make(RELEASE="third", fails=True)
+        events = [json.loads(line) for line in site.logs("nginx").splitlines() if '"deploy"' in line]
         traced = make("trace", tmp_path, site.environ | {"ID": identifier}, fails=False)
     finally:
         site.down()
@@ -143,6 +146,13 @@ def test_trace_prints_a_request_of_a_release_that_is_gone(tmp_path):
     assert " 500 GET /fails " in lines[-1]
     assert len(lines) == 2
     assert "    ZeroDivisionError: division by zero" in traced
+    assert [each["message"][:21] for each in events[1:]] == ["second on gunicorn is", "third on gunicorn fai"]
+    assert [(each["release"], each["backend"], each["level"]) for each in events[1:]] == [
+        ("second", "gunicorn", "info"),
+        ("third", "gunicorn", "error"),
+    ]
+    assert all(each["user"] and each["seconds"] > 0 for each in events)
+    assert events[2]["previous"] == "second on gunicorn"
 
 
 FAILS = """

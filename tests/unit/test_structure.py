@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 # begin monitoring
 MAY_IMPORT["deploy.docker"].append("deploy.monitoring.lines")
-MAY_IMPORT["deploy.release"].append("deploy.monitoring.kept")
+MAY_IMPORT["deploy.release"] += ["deploy.monitoring.event", "deploy.monitoring.kept"]
 # end monitoring
 # A module of app/ may import only from the lines below its own. So handlers and middleware never import each other.
 LAYERS = [
