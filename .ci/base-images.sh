@@ -45,6 +45,12 @@ image=$(sed -n 's/^ *image: \(postgres:.*\)/\1/p' ../deploy/postgres/postgres.ym
 have "$image" || stand_in postgres "$image"
 # end postgres
 
+# begin monitoring
+# Prometheus of deploy/monitoring.
+image=$(sed -n 's/^ *image: \(prom\/.*\)/\1/p' ../deploy/monitoring/monitoring.yml)
+have "$image" || stand_in prometheus "$image"
+# end monitoring
+
 # The images of the tests' clusters (tests/engines.py, tests/swarm/cluster.py).
 have docker:dind || stand_in dind docker:dind
 have registry:3 || stand_in registry registry:3

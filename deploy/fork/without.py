@@ -35,7 +35,7 @@ PARTS = {
         *("deploy/server/gunicorn_log.py", "deploy/server/log_writer.py", "tests/stack/test_logs.py"),
         *("tests/unit/app/test_log_format.py", "tests/unit/deploy/test_log_writer.py"),
         *("tests/unit/deploy/test_monitoring.py", "deploy/server/exporter.py", "deploy/server/metrics.py"),
-        *("tests/unit/deploy/test_metrics.py", "tests/stack/test_metrics.py"),
+        *("tests/unit/deploy/test_metrics.py", "tests/stack/test_metrics.py", "tests/stack/test_monitoring.py"),
     ),
     "postgres": ("deploy/postgres", "docs/database.md", "tests/stack/test_postgres.py"),
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),
