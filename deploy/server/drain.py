@@ -55,6 +55,7 @@ def run(address: str, arguments: list[str]) -> int:
         process, status = os.wait()
         # begin monitoring
         if process == exporter:
+            time.sleep(1)  # if it cannot start, it has printed the reason
             exporter = start_exporter()
         if process == server and exporter:
             os.kill(exporter, signal.SIGTERM)  # it exits after the last scrape

@@ -143,7 +143,11 @@ def main() -> None:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(site)
     site.latest = 0.0  # the registry may have collected
-    start_http_server(settings().metrics_port, os.environ.get("METRICS_BIND", "0.0.0.0"), registry)  # noqa: S104
+    port, bind = settings().metrics_port, os.environ.get("METRICS_BIND", "0.0.0.0")  # noqa: S104
+    try:
+        start_http_server(port, bind, registry)
+    except OSError as error:
+        sys.exit(f"exporter: METRICS_PORT is {port}: {error.strerror}: choose another port")
     stopped.wait()
     site.wait_for_last_scrape()
 

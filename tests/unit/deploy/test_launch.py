@@ -89,7 +89,13 @@ def start(environ, folder=ROOT):
     )
 
 
-@pytest.mark.parametrize("setting", ["WEB_CONCURRENCY=abc", "LOG_LEVEL=loud", "MAX_BODY_BYTES=1m"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("WEB_CONCURRENCY=abc", "LOG_LEVEL=loud", "MAX_BODY_BYTES=1m"),
+        *("METRICS_PORT=http", "METRICS_PORT=65536"),  # only with monitoring
+    ],
+)
 def test_invalid_setting_stops_launcher_with_one_sentence(setting, backend):
     name, _, value = setting.partition("=")
     ended = start({name: value, "BACKEND": backend})

@@ -1,6 +1,7 @@
 """The metrics: a worker's file, the workers that take it over, and what the exporter makes of all files."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -229,6 +230,23 @@ print([name for name in names if name in sys.modules], deploy.server.wsgi.applic
 """
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env={})
     assert ended.stdout == "[] serve.<locals>.served\n"
+
+
+def test_port_that_another_program_has_is_refused_with_one_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "deploy.server.exporter", "0"],
+            cwd=ROOT,
+            env={"METRICS_PORT": str(port), "METRICS_BIND": "127.0.0.1", "METRICS_DIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        f"exporter: METRICS_PORT is {port}: Address already in use: choose another port\n",
+    )
 
 
 def test_last_scrape_is_awaited_only_if_there_was_one(tmp_path, monkeypatch):
