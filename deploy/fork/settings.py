@@ -17,6 +17,7 @@ EXAMPLE = ".env.example"
 PAGE = "docs/settings.md"
 MARK = "<!-- table: settings -->\n"
 HEAD = "| Setting | Default | Meaning |\n| --- | --- | --- |\n"
+HEADING = re.compile(r"# ---.*|# (?:begin|end) \w+")  # or the mark of an optional part (without.py)
 LIST = re.compile(r"^( *)(environment:.*# make settings: (.+)\n)((?: +[A-Z_0-9]+:\n)*)", re.MULTILINE)
 
 
@@ -30,7 +31,7 @@ def settings(example: str) -> dict[str, tuple[str, str]]:
                 sys.exit(f"settings: {variable[1]} in {EXAMPLE} has no comment: describe it in the line above")
             found[variable[1]] = variable[2], " ".join(comment)
             comment = []
-        elif line.startswith("# ") and not line.startswith("# ---"):
+        elif line.startswith("# ") and not HEADING.fullmatch(line):
             comment.append(line[2:])
         else:
             comment = []
