@@ -27,7 +27,7 @@ from app.urls import PARAMETER
 Target = WSGIApplication | Mapping[str, WSGIApplication]
 
 MOUNT = "*"
-PATHS: set[str] = set()  # of all routes without a parameter: their requests have no "app.route" # only with monitoring
+PATHS: set[str] = set()  # of all routes without a parameter: they are not in "app.routes" # only with monitoring
 
 
 class RouteError(ValueError):
@@ -94,7 +94,10 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
     except UnicodeDecodeError:
         return None
     environ["wsgiorg.routing_args"] = ((), arguments)
-    environ["app.route"] = route.key  # only with monitoring
+    # begin monitoring
+    if "app.routes" in environ:  # with METRICS_PORT
+        environ["app.routes"].append(route.key)
+    # end monitoring
     if route.is_mount:
         mounted_at = "".join("/" + segment for segment in segments[: len(route.segments) - 1])
         environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + mounted_at

@@ -141,7 +141,9 @@ def measured(served: WSGIApplication) -> WSGIApplication:
 
     def counted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         began = monotonic_ns()
-        path = environ.get("PATH_INFO", "")  # a mount changes it
+        path = environ.get("PATH_INFO", "")
+        routes: list[str] = []
+        environ["app.routes"] = routes  # the router adds its key; the application has a copy of environ
         status = ""
 
         def start(line: str, headers: Headers) -> Callable[[bytes], object]:
@@ -152,9 +154,7 @@ def measured(served: WSGIApplication) -> WSGIApplication:
         body = served(environ, start)  # type: ignore[arg-type] # it passes no exc_info
         if isinstance(body, Wrapped):
             return stream(body, environ, path, began, lambda: status)
-        route = environ.get("app.route")
-        if route is None:
-            route = path if path in paths else ""
+        route = routes[-1] if routes else path if path in paths else ""
         method, spent = environ["REQUEST_METHOD"], monotonic_ns() - began
         at = known.get((route, method, status)) or slot.place(route, method, status)
         range_ = at + 2 + bisect_left(LIMITS, spent)
@@ -167,7 +167,8 @@ def measured(served: WSGIApplication) -> WSGIApplication:
         body: Wrapped, environ: WSGIEnvironment, path: str, began: int, status: Callable[[], str]
     ) -> Iterable[bytes]:
         def record_it() -> None:
-            route = environ.get("app.route", path if path in paths else "")
+            routes = environ["app.routes"]
+            route = routes[-1] if routes else path if path in paths else ""
             slot.record(route, environ["REQUEST_METHOD"], status(), monotonic_ns() - began)
 
         return Stream(body, slot, record_it)
