@@ -58,7 +58,7 @@ logs: # Follow the logs of all containers
 	@exec $(PYTHON) -m deploy.monitoring logs
 
 trace: # Print the log of one request, whichever release answered it (ID=its X-Request-ID)
-	@exec $(PYTHON) -m deploy.monitoring trace '$(ID)'
+	@exec $(PYTHON) -m deploy.monitoring trace "$${ID:-}"
 
 # end monitoring
 # begin postgres
