@@ -5,6 +5,8 @@ import logging
 import socket
 import subprocess
 import sys
+import threading
+import warnings
 
 import pytest
 from hypothesis import example, given
@@ -209,3 +211,38 @@ def test_records_go_to_the_socket_that_the_launcher_names(monkeypatch):
         settings.cache_clear()
         handler.socket.close()
         sender.close()
+
+
+@pytest.mark.parametrize(("chosen", "formatter"), [("text", TextFormatter), ("json", JsonFormatter)])
+def test_format_of_the_handler_is_the_setting(chosen, formatter, monkeypatch):
+    monkeypatch.setenv("LOG_FORMAT", chosen)
+    settings.cache_clear()
+    try:
+        assert type(log_format.handler().formatter) is formatter
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+
+
+def test_what_nothing_handles_is_logged(monkeypatch, caplog):
+    for owner, name in ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    log_format.log_everything()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            logging.captureWarnings(capture=True)  # catch_warnings has put back what log_everything() replaced
+            warnings.warn("careful", stacklevel=1)
+
+        def fail(error):
+            raise error
+
+        for error in (LookupError("lost"), SystemExit()):
+            thread = threading.Thread(target=fail, args=(error,))
+            thread.start()
+            thread.join()
+        sys.excepthook(ValueError, ValueError("main"), None)
+    finally:
+        logging.captureWarnings(capture=False)
+    assert "careful" in caplog.text
+    assert [each.exc_info[0] for each in caplog.records if each.name == "python"] == [LookupError, ValueError]

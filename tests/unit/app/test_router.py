@@ -176,3 +176,13 @@ def test_malformed_key_is_named_in_error(key, reason):
     with pytest.raises(RouteError) as refusal:
         router({key: named("it")})
     assert str(refusal.value) == f"route {key!r} is malformed: {reason}"
+
+
+# begin monitoring
+def test_router_hands_over_the_key_of_a_route_with_a_parameter(application):
+    keys = []
+    application({"PATH_INFO": "/hello/ada", "SCRIPT_NAME": "", "app.routes": keys}, lambda *_: None)
+    assert keys == ["/hello/{name}"]
+
+
+# end monitoring
