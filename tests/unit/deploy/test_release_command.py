@@ -50,6 +50,7 @@ def test_failing_command_is_named(command, reason):
     assert output.endswith(f"release: RELEASE_COMMAND failed with exit code {reason}: {command}\n")
 
 
+@pytest.mark.slow
 def test_command_beyond_its_time_limit_is_ended_with_its_children(tmp_path):
     left = tmp_path / "left"
     code, output = run(f"(sleep 3; touch {left}) & trap '' TERM; wait; sleep 60", RELEASE_SECONDS="1")
