@@ -14,7 +14,7 @@ from typing import Any
 from app import settings
 from app.variables import integer
 from deploy.server import live
-from deploy.server.sizing import MEMORY_PER_WORKER, worker_count
+from deploy.server.sizing import MEMORY_PER_WORKER, THREADS_PER_WORKER, worker_count
 
 SECONDS = {"": 1, "ms": 0.001, "s": 1, "m": 60, "h": 3600}
 BYTES = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
@@ -88,7 +88,7 @@ def app_container(app: dict[str, Any], machine_cpus: int, machine_memory: int) -
     cpus = float(app.get("cpus", 0)) or machine_cpus
     default = worker_count(min(cpus, machine_cpus), int(min(memory, machine_memory)))
     workers = integer(given, "WEB_CONCURRENCY", default, 1, 1024)
-    threads = integer(given, "WEB_THREADS", 4, 1, 1024)
+    threads = integer(given, "WEB_THREADS", THREADS_PER_WORKER, 1, 1024)
     check: dict[str, Any] = app.get("healthcheck", {})
     yield "app stop_grace_period", seconds(app.get("stop_grace_period", "10s"))
     yield "app healthcheck timeout", inf if check.get("disable") else seconds(check.get("timeout", "30s"))

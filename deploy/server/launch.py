@@ -31,7 +31,7 @@ from app.variables import SettingError, choice, integer
 from deploy.server import log_writer  # only with monitoring
 from deploy.server.drain import SIGNALS
 from deploy.server.live import UNIX, own_address
-from deploy.server.sizing import cpu_limit, memory_limit, worker_count
+from deploy.server.sizing import THREADS_PER_WORKER, cpu_limit, memory_limit, worker_count
 
 HERE = Path(__file__).parent
 REPORT_SECONDS = 5  # of importing, until the launcher says that it does
@@ -193,7 +193,7 @@ def check_time_zone(zone: str) -> None:
 def size(environ: Mapping[str, str]) -> tuple[int, int]:
     """Return the number of workers, and of threads in each; raise SettingError for one that is not allowed."""
     workers = integer(environ, "WEB_CONCURRENCY", worker_count(cpu_limit(), memory_limit()), 1, 1024)
-    return workers, integer(environ, "WEB_THREADS", 4, 1, 1024)
+    return workers, integer(environ, "WEB_THREADS", THREADS_PER_WORKER, 1, 1024)
 
 
 if __name__ == "__main__":

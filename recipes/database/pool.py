@@ -26,9 +26,9 @@ def new_engine() -> Engine:
     """Return an engine for the database at DATABASE_URL."""
     # In your project, read DATABASE_URL in app/settings.py, without a default. This default is a temporary file.
     url = environment().get("DATABASE_URL") or f"sqlite:///{tempfile.gettempdir()}/guestbook.sqlite3"
-    # 5 connections are one more than the default of WEB_THREADS. Workers times 5 must stay below PostgreSQL's
+    # 9 connections are one more than the default of WEB_THREADS. Workers times 9 must stay below PostgreSQL's
     # max_connections. The ping replaces connections that a database restart closed.
-    return create_engine(url, pool_size=5, pool_pre_ping=True)
+    return create_engine(url, pool_size=9, pool_pre_ping=True)
 
 
 def database_answers() -> bool:

@@ -72,7 +72,7 @@ def test_healthz_readyz_and_version(http, stack):
     assert http.get("/healthz").json() == {"status": "ok"}
     assert http.get("/readyz").json() == {"status": "ok", "checks": {}}
     version = http.get("/version").json()
-    assert (version["backend"], version["release"], version["threads"]) == (stack.backend, "dev", 4)
+    assert (version["backend"], version["release"], version["threads"]) == (stack.backend, "dev", 8)
     assert version["workers"] >= 2
 
 

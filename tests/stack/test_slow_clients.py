@@ -141,10 +141,10 @@ def test_slow_readers_block_no_thread(probe):
     with contextlib.ExitStack() as readers:
         responses = [
             readers.enter_context(httpx.stream("GET", f"{direct(probe)}/download/{50 * MB}", timeout=60))
-            for _ in range(8)  # the app has four threads
+            for _ in range(16)  # the app has eight threads a worker
         ]
         assert httpx.get(f"{probe.url}/environ/", timeout=15).status_code == 200
-        assert [sum(map(len, each.iter_raw())) for each in responses] == [50 * 2**20] * 8
+        assert [sum(map(len, each.iter_raw())) for each in responses] == [50 * 2**20] * 16
 
 
 @pytest.mark.backend("gunicorn")

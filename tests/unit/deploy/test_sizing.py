@@ -14,8 +14,8 @@ CPUS = len(os.sched_getaffinity(0))
     ("cpus", "memory", "workers"),
     [
         (1, 1024 * MB, 2),
-        (2, 1024 * MB, 4),
-        (1.5, 1024 * MB, 3),
+        (4, 1024 * MB, 4),
+        (2.5, 1024 * MB, 3),
         (0.1, 1024 * MB, 2),
         (8, 8 * MEMORY_PER_WORKER, 8),
         (8, MEMORY_PER_WORKER, 2),
