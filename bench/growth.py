@@ -18,7 +18,7 @@ from deploy.server.launch import BACKENDS
 
 CLIENTS = (10, 100)
 BODIES = (0, 100_000, 1_000_000)  # bytes; MAX_BODY_BYTES allows the last
-ROUNDS, REQUESTS = 7, 20
+ROUNDS, REQUESTS = 15, 20
 LEAST_RATE, MOST_TIME = 0.9, 12  # of ten clients' rate; a body of 1 MB / a body of 100 kB
 ADDRESS = "127.0.0.1:8705"
 
