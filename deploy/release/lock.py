@@ -78,10 +78,13 @@ def held(project: Project) -> Generator[Container | None]:
         output = next(iter(lock.stdout or ()), "")
         timer.cancel()
         if output != "locked\n":
+            lock.communicate()
             if "is already in use" in output:
-                by = docker("container", "inspect", "--format", "{{.Config.Labels.holder}}", name).strip()
+                # The list is empty, and `inspect` would fail, if the other deploy has ended meanwhile.
+                found = ("--all", "--filter", f"name=^{name}$", "--format", '{{.Label "holder"}}')
+                by = docker("container", "ls", *found).strip()
                 raise LockedError(
-                    f"another deploy is running ({by}): "
+                    f"another deploy is running ({by or 'it is ending'}): "
                     f"try again when it has ended, or with WAIT=60, or `docker rm --force {name}`"
                 )
             raise DeployError(output.strip() or f"docker run did not start the lock within {SECONDS} seconds")
