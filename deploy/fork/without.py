@@ -36,6 +36,7 @@ PARTS = {
         *("tests/unit/app/test_log_format.py", "tests/unit/deploy/test_log_writer.py"),
         *("tests/unit/deploy/test_monitoring.py", "deploy/server/exporter.py", "deploy/server/metrics.py"),
         *("tests/unit/deploy/test_metrics.py", "tests/stack/test_metrics.py", "tests/stack/test_monitoring.py"),
+        *("tests/stack/scraping.py", "tests/stack/test_metrics_kept.py"),
     ),
     "postgres": ("deploy/postgres", "docs/database.md", "tests/stack/test_postgres.py"),
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),

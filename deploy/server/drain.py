@@ -57,7 +57,9 @@ def run(address: str, arguments: list[str]) -> int:
         if process == exporter:
             time.sleep(1)  # if it cannot start, it has printed the reason
             exporter = start_exporter()
-        if process == server and exporter:
+        if process == server and exporter and not status:  # after a crash, the engine starts the next one at once
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
             os.kill(exporter, signal.SIGTERM)  # it exits after the last scrape
             os.waitpid(exporter, 0)
         # end monitoring
@@ -71,7 +73,7 @@ def start_exporter() -> int:
     """Start the process that serves the metrics, if they are on, and return its id or 0."""
     if "METRICS_DIR" not in os.environ:
         return 0
-    line = [sys.executable, "-m", "deploy.server.exporter", "1"]
+    line = [sys.executable, "-m", "deploy.server.exporter", f"{os.getpid()}"]
     return os.posix_spawn(line[0], line, os.environ, setsigmask=[], setsigdef=SIGNALS)
 
 

@@ -58,10 +58,10 @@ class Site(Collector):
         self.latest = time.monotonic()
         self.scraped.set()
         notes = [note for each in workers.values() for note in each]
-        alive = [head for head in heads if head[metrics.PROCESS] in workers]
-        unseen = sum(head[metrics.STATE] == metrics.RUNNING for head in heads) - len(alive)
+        running = [head for head in heads if head[metrics.STATE] == metrics.RUNNING]
+        alive = [head for head in running if Path(f"/proc/{head[metrics.PROCESS]}").exists()]
         # A killed worker is counted by the one that takes its file: never less than before meanwhile.
-        self.killed = max(self.killed, total(heads, metrics.KILLED) + max(0, unseen))
+        self.killed = max(self.killed, total(heads, metrics.KILLED) + len(running) - len(alive))
         exits = CounterMetricFamily("wsgi_worker_exits", "Workers that ended.", labels=["cause"])
         exits.add_metric(["ended"], total(heads, metrics.ENDED))
         exits.add_metric(["killed"], self.killed)

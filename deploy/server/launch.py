@@ -166,6 +166,10 @@ def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[
     listen = own_address(environ)
     if not re.fullmatch(r"unix:.{1,107}|[^:]+:\d+", listen):  # 107: sockaddr_un.sun_path, unix(7)
         raise SettingError(f"LISTEN is {listen!r}: it must be unix:PATH, 107 characters at most, or HOST:PORT")
+    # begin monitoring
+    if not listen.startswith(UNIX) and listen.endswith(f":{integer(environ, 'METRICS_PORT', 0, 0, 65_535)}"):
+        raise SettingError(f"METRICS_PORT is {environ['METRICS_PORT']}: the server has this port: choose another one")
+    # end monitoring
     check_time_zone(environ.get("TZ", ""))
     server = [backend, "--threads", f"{threads}"]
     # begin gunicorn

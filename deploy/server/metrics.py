@@ -47,9 +47,8 @@ class Slot:
 
     def __init__(self, folder: Path) -> None:
         self.lock = Lock()
-        self.file, size = take(folder)
-        if size < SIZE:
-            os.truncate(self.file, SIZE)
+        self.file = take(folder)
+        os.posix_fallocate(self.file, 0, SIZE)  # otherwise a full disk would kill the worker at a later write
         self.bytes = mmap.mmap(self.file, SIZE)
         self.cells = memoryview(self.bytes).cast("Q")
         self.places = {series: at for series, at, _ in records(self.bytes)}  # the first cell of each series
@@ -69,7 +68,7 @@ class Slot:
         if number > SERIES or len(name) > NAME:
             return self.places[OTHER]
         at = number * RECORD
-        self.bytes[at : at + len(name)] = name
+        self.bytes[at : at + RECORD] = name.ljust(RECORD, b"\0")
         place = self.places[series] = (at + NAME) // CELL
         self.cells[place] = len(name)
         return place
@@ -119,23 +118,29 @@ class Stream(Wrapped):
             self.record()
 
 
-class Exceptions(logging.Handler):
-    """Counts the exceptions that the error middleware logs."""
+class Exceptions(logging.Filter):
+    """Counts the exceptions that the error middleware logs, also if LOG_LEVEL leaves them out of the log."""
 
     def __init__(self, slot: Slot) -> None:
         super().__init__()
         self.slot = slot
 
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002
-        """Count one."""
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Count one, and return whether it belongs into the log."""
         self.slot.count(EXCEPTIONS)
+        return logging.getLogger().isEnabledFor(record.levelno)
 
 
 def measured(served: WSGIApplication) -> WSGIApplication:
-    """Return the server's callable with counts in a slot of this process."""
-    slot = Slot(Path(os.environ[FOLDER]))
+    """Return the server's callable with counts in a slot of this process; without counts if the disk is full."""
+    try:
+        slot = Slot(Path(os.environ[FOLDER]))
+    except OSError as error:
+        logging.getLogger(__name__).warning("this worker counts no requests: %s", error)
+        return served
     atexit.register(slot.leave)
-    errors.logger.addHandler(Exceptions(slot))
+    errors.logger.addFilter(Exceptions(slot))
+    errors.logger.setLevel(logging.ERROR)
 
     paths, known, lock, cells = router.PATHS, slot.known, slot.lock, slot.cells
 
@@ -176,8 +181,8 @@ def measured(served: WSGIApplication) -> WSGIApplication:
     return counted
 
 
-def take(folder: Path) -> tuple[int, int]:
-    """Lock the file of a slot that no process has, one of a killed worker first; return its descriptor and its size."""
+def take(folder: Path) -> int:
+    """Lock the file of a slot that no process has, one of a killed worker first; return its descriptor."""
     for is_killed in (True, False):
         for number in range(4096):
             path = folder / str(number)
@@ -190,18 +195,21 @@ def take(folder: Path) -> tuple[int, int]:
                 os.close(file)
                 continue
             if not is_killed or os.pread(file, CELL, STATE * CELL) == RUNNING.to_bytes(CELL, "little"):
-                return file, os.fstat(file).st_size
+                return file
             os.close(file)
     raise OSError(f"{folder} has no free slot")
 
 
 def records(data: mmap.mmap | bytes) -> Iterator[tuple[Series, int, list[int]]]:
-    """Yield each series in a file, its first cell, and its numbers."""
+    """Yield each series in a file, its first cell, and its numbers; nothing from a damaged record on."""
     cells = memoryview(data).cast("Q")
     for number in range(1, SERIES + 1):
         at = number * RECORD
         place = (at + NAME) // CELL
         if not (length := cells[place]):
             return
-        route, method, status = json.loads(bytes(data[at : at + length]))
+        try:
+            route, method, status = map(str, json.loads(data[at : at + length]))
+        except (TypeError, ValueError):
+            return
         yield (route, method, status), place, cells[place + 1 : place + CELLS].tolist()

@@ -1,81 +1,16 @@
 """The metrics of a site: exact through crashes, reloads and deploys, and inside only."""
 
-import os
-import threading
-from contextlib import contextmanager
+import socket
+from contextlib import suppress
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.stack.compose import docker
-from tests.stack.conftest import require
-from tests.stack.site import Site
+from tests.stack.compose import PYTHON_IMAGE
+from tests.stack.edge import edge
+from tests.stack.scraping import kill, more, requests, scrape, scraped_meanwhile
+from tests.stack.test_conformance import exchange
 from tests.stack.waiting import until
-
-FETCH = "import sys, urllib.request as r; print(r.urlopen(f'http://127.0.0.1:{sys.argv[1]}/metrics').read().decode())"
-HEALTH_CHECK = {("/readyz", "GET", "200"), ("", "GET", "200")}  # the probe's own /readyz is not in its table of routes
-
-
-def scrape(stack):
-    """Return the value of each sample of the stack by its name and labels."""
-    port = stack.environ["METRICS_PORT"]
-    if stack.kind == "docker":
-        text = stack.execute("app", "python", "-c", FETCH, port).stdout
-    else:
-        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-    return parse(text)
-
-
-def parse(text):
-    families = [*text_string_to_metric_families(text)]
-    assert families
-    return {(each.name, *sorted(each.labels.items())): each.value for family in families for each in family.samples}
-
-
-def requests(found):
-    """Return the number of requests by route, method and status, without those of the health check."""
-    labels = {key: dict(key[1:]) for key in found if key[0] == "http_requests_total"}
-    counts = {(each["route"], each["method"], each["status"]): found[key] for key, each in labels.items()}
-    return {key: value for key, value in counts.items() if key not in HEALTH_CHECK}
-
-
-def more(before, after):
-    """Return the difference of two dicts of numbers."""
-    return {key: value - before.get(key, 0) for key, value in after.items() if value != before.get(key, 0)}
-
-
-@contextmanager
-def scraped_meanwhile(stack):
-    """Scrape all the time; fail if a scrape fails, or a counter decreases."""
-    ended, failures, last = threading.Event(), [], [scrape(stack)]
-
-    def run():
-        while not ended.wait(0.2):
-            try:
-                found = scrape(stack)
-            except Exception as error:  # noqa: BLE001
-                failures.append(repr(error))
-                continue
-            counters = [key for key in found if key[0].endswith(("_total", "_count", "_bucket"))]
-            failures.extend((key, last[0][key], found[key]) for key in counters if found[key] < last[0].get(key, 0))
-            last[0] = found
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-    assert failures == []
-
-
-def kill(stack, worker):
-    if stack.kind == "docker":
-        stack.execute("app", "sh", "-c", f"kill -9 {worker}")
-    else:
-        os.kill(worker, 9)
 
 
 def test_counts_are_exact_through_crashes_and_reloads(probe):
@@ -126,49 +61,68 @@ def test_requests_in_progress_and_streams_are_shown(probe):
     assert (build["release"], build["backend"]) == ("dev", probe.backend)
 
 
-def test_metrics_are_not_outside(probe):
-    for path in ("/metrics", "/metrics?", "//metrics", "/metrics/", "/METRICS", "/static/../metrics", "/%6detrics"):
-        answer = httpx.get(probe.url + path)
-        assert answer.status_code in (400, 404)
-        assert "http_requests" not in answer.text
+SPELLINGS = [
+    *(
+        "/metrics",
+        "/metrics?",
+        "/metrics?a=/",
+        "//metrics",
+        "/metrics/",
+        "/metrics/a",
+        "/metrics//",
+        "/%6detrics",
+        "/%6Detrics",
+    ),
+    *("/metrics%2f", "/%2fmetrics", "/a/../metrics", "/./metrics", "/static/../metrics", "/static/%2e%2e/metrics"),
+    *("/METRICS", "/metrics;a", "/metrics%20", "/metrics%00", "/static/metrics", "http://localhost/metrics"),
+]
 
 
-@pytest.mark.nightly
-def test_counts_of_a_release_are_complete_when_it_is_gone(tmp_path):
-    require("docker", "gunicorn")
-    site = Site("gunicorn", "-metrics", tmp_path)
-    site.change(".env", "METRICS_PORT=9464\n")
-    found, ended = {}, threading.Event()
+@pytest.mark.parametrize("transport", ["HTTP", "HTTPS", "HTTP/2", "redirect"])
+def test_metrics_are_not_outside(transport, probe):
+    if transport == "HTTP":
+        check_spellings(lambda sent: ask(probe.url, sent), (400, 404))
+        return
+    with edge(probe, NGINX_TLS="on") as secure:
+        if transport == "redirect":
+            # The server that redirects does not redirect to /metrics itself.
+            check_spellings(lambda sent: ask(secure.url, sent), (308, 400, 404))
+        else:
+            check_spellings(lambda sent: secure.ask(sent, transport), (400, 404))
 
-    def scrape_all():
-        while not ended.wait(1):
-            for container in site.containers("app", one_off=False):
-                try:
-                    text = docker("exec", container, "python", "-c", FETCH, "9464")
-                except AssertionError:  # it starts, or is gone
-                    continue
-                found[container] = requests(parse(text))
 
-    thread = threading.Thread(target=scrape_all)
-    try:
-        site.make()
-        thread.start()
-        until(lambda: found, "the first scrape")
-        site.change("app/wsgi.py", "\n# changed\n")
-        with site.begin() as deploy:
-            sent = 0
-            while deploy.poll() is None:
-                assert httpx.get(f"{site.url}/hello/a").status_code == 200
-                sent += 1
-            deploy.communicate()
-        until(
-            lambda: sum(each.get(("/hello/{name}", "GET", "200"), 0) for each in found.values()) >= sent,
-            "all are counted",
-        )
-    finally:
-        ended.set()
-        if thread.ident:
-            thread.join()
-        site.down()
-    assert sum(each.get(("/hello/{name}", "GET", "200"), 0) for each in found.values()) == sent
-    assert len(found) == 2
+def check_spellings(ask, statuses):
+    """Request each spelling of the path, and compare the status; the probe answers /metrics and all below with 200."""
+    for path in SPELLINGS:
+        answer = ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        status = int(answer.split()[1])
+        assert status in statuses, path
+        assert status == 404 or path not in ("/metrics", "//metrics", "/metrics/", "/metrics/a", "/%6detrics"), path
+        assert b"http_requests" not in answer
+        assert b"PATH_INFO" not in answer
+
+
+def ask(url, sent):
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as connection:
+        return exchange(connection, sent)
+
+
+@pytest.mark.kind("docker")
+def test_metrics_port_is_reachable_on_the_private_network_only(probe):
+    app = probe.inspect("app")
+    address = app["NetworkSettings"]["Networks"][f"{probe.project}_private"]["IPAddress"]
+
+    url = f"http://{address}:9464/metrics"
+
+    def is_reached(network):
+        code = f"import urllib.request as r; print(r.urlopen('{url}', timeout=2).read().decode())"
+        line = ["run", "--rm", f"--network={probe.project}_{network}", PYTHON_IMAGE, "python3", "-c", code]
+        return "wsgi_workers" in probe.docker(*line).stdout
+
+    networks = ("private", "edge", "loadtest")
+    assert {name for name in networks if is_reached(name)} == {"private"}
+    # Something else can have the address outside.
+    with suppress(httpx.TransportError):
+        assert "wsgi_workers" not in httpx.get(url, timeout=2).text
+    assert not app["HostConfig"]["PortBindings"]
+    assert [*probe.inspect("nginx")["HostConfig"]["PortBindings"]] == ["8080/tcp"]

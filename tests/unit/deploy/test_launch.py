@@ -54,6 +54,14 @@ def test_invalid_setting_is_named_in_error(name, value, allowed):
     assert str(refusal.value).startswith(f"{name} is {value!r}: it must be {allowed}")
 
 
+# begin monitoring
+def test_metrics_port_that_the_server_has_is_refused():
+    with pytest.raises(SettingError, match="METRICS_PORT is 8000: the server has this port"):
+        launch.command({"LISTEN": "0.0.0.0:8000", "METRICS_PORT": "8000"})
+    assert launch.command({"LISTEN": "unix:/a:8000", "METRICS_PORT": "8000"})
+
+
+# end monitoring
 @pytest.mark.parametrize("then", ["", "raise ValueError"])
 def test_thread_of_the_app_does_not_keep_a_one_shot_running(then, tmp_path):
     (tmp_path / "app").mkdir()

@@ -1,11 +1,16 @@
 """The metrics: a worker's file, the workers that take it over, and what the exporter makes of all files."""
 
+import logging
 import os
 import socket
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -66,6 +71,27 @@ def test_killed_worker_is_counted_once(tmp_path):
     assert scrape(tmp_path, site)["wsgi_worker_exits_total", "killed"] == 1
 
 
+def test_worker_that_is_not_seen_yet_is_not_counted_as_killed(tmp_path):
+    slot = Slot(tmp_path)  # of this process, which is none of the site's workers
+    assert scrape(tmp_path)["wsgi_worker_exits_total", "killed"] == 0
+    end(slot)
+
+
+def test_worker_on_a_full_disk_serves_without_counts(tmp_path):
+    code = """
+import resource, signal, sys
+from deploy.server import metrics
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (metrics.SIZE // 2, metrics.SIZE // 2))
+print(metrics.measured(print) is print)
+"""
+    environ = {"METRICS_DIR": str(tmp_path)}
+    line = [sys.executable, "-c", code]
+    ended = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("True\n", "this worker counts no requests: [Errno 27] File too large\n")
+    assert scrape(tmp_path)["wsgi_workers",] == 0
+
+
 def test_workers_of_one_time_have_files_of_their_own(tmp_path):
     mine = Slot(tmp_path)
     work(tmp_path, 1, "ends")
@@ -114,6 +140,34 @@ def test_half_written_series_is_overwritten(tmp_path):
     assert scrape(tmp_path)["http_requests_total", "/", "GET", "200"] == 1
 
 
+@given(st.lists(st.tuples(st.integers(0, metrics.SIZE), st.binary(min_size=1, max_size=400)), max_size=20))
+def test_damaged_file_fails_no_scrape_and_no_start(pieces):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        end(Slot(folder), ("/a", "/b", "/c"))
+        damaged = bytearray((folder / "0").read_bytes())
+        for at, piece in pieces:
+            damaged[at : at + len(piece)] = piece
+        (folder / "0").write_bytes(damaged[: metrics.SIZE])
+        scrape(folder)
+        slot = Slot(folder)
+        before = scrape(folder)
+        slot.record("/new", "GET", "200", 1)
+        assert scrape(folder)["http_requests_total", "/new", "GET", "200"] == 1
+        assert before["wsgi_workers",] == 0
+        end(slot)
+
+
+def end(slot, routes=()):
+    """Count a request of each route, and give the slot back."""
+    for route in routes:
+        slot.record(route, "GET", "200", 1)
+    slot.leave()
+    slot.cells.release()
+    slot.bytes.close()
+    os.close(slot.file)
+
+
 def test_number_of_series_is_bounded(tmp_path):
     slot = Slot(tmp_path)
     for number in range(2 * metrics.SERIES):
@@ -152,7 +206,8 @@ def counted(tmp_path, monkeypatch):
         return {key[1:]: value for key, value in scrape(tmp_path).items() if key[0] == "http_requests_total" and value}
 
     yield call, found
-    metrics.errors.logger.handlers.clear()
+    metrics.errors.logger.filters.clear()
+    metrics.errors.logger.setLevel(logging.NOTSET)
 
 
 def test_requests_are_counted_by_pattern_method_and_status(counted):
@@ -180,9 +235,18 @@ def test_clients_cannot_add_labels(counted):
     assert found() == {("", "other", "404"): 50, ("/hello/{name}", "GET", "200"): 50}
 
 
+@pytest.mark.parametrize("level", [logging.INFO, logging.CRITICAL])
+def test_exceptions_are_counted_and_logged_as_log_level_says(level, counted, tmp_path, caplog):
+    call, _ = counted
+    caplog.set_level(level)
+    call("/fails")
+    assert scrape(tmp_path)["http_exceptions_total",] == 1
+    assert len(caplog.records) == (level == logging.INFO)
+
+
 @pytest.mark.usefixtures("counted")
 def test_stream_is_open_until_it_is_closed():
-    slot = next(handler.slot for handler in metrics.errors.logger.handlers if isinstance(handler, metrics.Exceptions))
+    [slot] = [each.slot for each in metrics.errors.logger.filters]
     recorded = []
     stream = metrics.Stream([b"a"], slot, lambda: recorded.append(slot.cells[metrics.STREAMS]))
     assert slot.cells[metrics.STREAMS] == 1
