@@ -3,12 +3,14 @@
 Nothing here runs during a request that logs nothing: the request's id is looked up when a record is written.
 """
 
+import errno
 import logging
 import os
 import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from inspect import currentframe
 from types import FrameType, TracebackType
 from typing import cast
@@ -24,11 +26,13 @@ COLOURS = {"DEBUG": "2", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL
 
 def handler() -> logging.Handler:
     """Return the handler that writes the records in LOG_FORMAT."""
+    made: logging.Handler = logging.StreamHandler()
     if not is_json(settings().log_format):
-        made: logging.Handler = logging.StreamHandler()
         made.setFormatter(TextFormatter())
         return made
-    made = RecordHandler(settings().log_socket) if settings().log_socket else logging.StreamHandler()
+    if settings().log_socket:
+        with suppress(OSError):  # a program that the application starts has the variable, and may not have the socket
+            made = RecordHandler(settings().log_socket)
     made.setFormatter(JsonFormatter())
     return made
 
@@ -44,6 +48,8 @@ class RecordHandler(logging.Handler):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.socket = socket.socket(fileno=os.dup(number))
+        if self.socket.type != socket.SOCK_SEQPACKET:
+            raise OSError(errno.EPROTOTYPE, "another file has the descriptor")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send the record."""

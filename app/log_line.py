@@ -5,7 +5,9 @@ import time
 from collections.abc import Mapping
 from json import dumps
 
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Also what reverses the direction of text: a terminal would show it in another order.
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+ESCAPE = re.compile(r"\\(?:ud[89ab]..\\ud[c-f]..|(ud[89a-f]..)|.)")  # in JSON; the group is half a pair of surrogates
 
 
 def timestamp(seconds: float) -> str:
@@ -17,9 +19,11 @@ def timestamp(seconds: float) -> str:
 def encode(entry: Mapping[str, object]) -> str:
     """Return the entry as ASCII JSON, without the end of the line. A value that JSON lacks becomes text."""
     try:
-        return dumps(entry, default=str, allow_nan=False)
+        line = dumps(entry, default=str, allow_nan=False)
     except (TypeError, ValueError, RecursionError):  # NaN, a key that is no text, a value that contains itself
-        return dumps(texts(entry))
+        line = dumps(texts(entry))
+    # Many parsers refuse half of a pair.
+    return ESCAPE.sub(lambda found: r"\ufffd" if found[1] else found[0], line) if r"\ud" in line else line
 
 
 def texts(entry: Mapping[str, object]) -> dict[str, str]:

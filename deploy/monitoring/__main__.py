@@ -49,10 +49,10 @@ def follow() -> None:
 
 
 def trace(identifier: str) -> None:
-    """Print the lines of all logs that contain the id of a request; exit with 1 if there are none."""
+    """Print the lines of all logs about the request with this id; exit with 1 if there are none."""
     if not re.fullmatch(r"[A-Za-z0-9-]{8,128}", identifier):
         sys.exit(f"trace: ID is {identifier!r}: it must be a request id, as in the X-Request-ID header of a response")
-    found = [(place(line), source, line) for source, lines in logs() for line in lines if identifier in line]
+    found = [(place(line), source, line) for source, lines in logs() for line in lines if is_about(line, identifier)]
     for _, source, line in sorted(found, key=lambda each: each[0]):
         show(f"{source} | {line}")
     if not found:
@@ -60,6 +60,11 @@ def trace(identifier: str) -> None:
             f"trace: no log has {identifier}: nginx writes a line a second late, and Docker removes the log of a "
             "container with it, other than by a deploy (docs/observability.md)"
         )
+
+
+def is_about(line: str, identifier: str) -> bool:
+    """Return whether a line is of this request, or of none and contains the id. Any client can send another's id."""
+    return identifier in line and (parsed(line.strip()) or {}).get("request_id", identifier) == identifier
 
 
 def place(line: str) -> tuple[bool, str]:

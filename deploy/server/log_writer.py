@@ -28,6 +28,7 @@ RECORD = 262_144  # bytes of a record: more than the kernel accepts
 END = b"\0"  # a record with which this module ends a writer
 WAIT_SECONDS = 0.1  # for the rest of a traceback
 END_SECONDS = 2.0  # for the last lines
+LINES = 4000  # of a traceback
 # Python begins a traceback with one of these. An indented or empty line continues it, and one further line ends it.
 TRACEBACK = re.compile(r"(Traceback|Fatal Python error|Exception |Thread 0x|Current thread|\*\*\* backtrace|!!! )")
 
@@ -89,7 +90,7 @@ class Writer:
 
     def take(self, line: str) -> None:
         """Write a line of the output, or keep it as part of a traceback."""
-        if self.held and (not line or line[0].isspace()):
+        if self.held and (not line or line[0].isspace()) and len(self.held) < LINES:
             self.held.append(line)
         elif self.held and self.is_last:
             self.held.append(line)

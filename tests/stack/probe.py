@@ -1,5 +1,6 @@
 """An application for tests, in place of app/wsgi.py: it answers with what it sees, or what it is asked to answer."""
 
+import atexit  # only with monitoring
 import builtins
 import getpass
 import locale
@@ -15,9 +16,11 @@ import time
 import warnings  # only with monitoring
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress  # only with monitoring
 from datetime import datetime
 from http import HTTPStatus
 from itertools import count
+from json import loads  # only with monitoring
 from pathlib import Path
 from urllib.parse import parse_qsl
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -252,6 +255,22 @@ def logs(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     raise LookupError(text)
 
 
+def prints(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Write the bytes of the body to the log past Python, here and in a child; with the query ?die, be killed."""
+    data = body(environ)
+    for descriptor in (1, 2):
+        os.write(descriptor, data)
+    subprocess.run(["cat"], input=data, stdout=2, check=True)
+    with suppress(ValueError):
+        logging.getLogger("probe").info("%s", loads(data.decode("latin-1")))
+    if environ["QUERY_STRING"] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return json(start_response, len(data))
+
+
+atexit.register(logging.getLogger("probe").info, "this worker exits")
+
+
 # end monitoring
 def returns(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Return something that is no iterable of bytes."""
@@ -297,6 +316,10 @@ TABLE: dict[str, Target] = {
     "/unread/{way}": unread,
     "/raise/{exception}": raises,
     "/return/{what}": returns,
-    "/logs": logs,  # only with monitoring
+    # begin monitoring
+    "/logs": logs,
+    "/prints": prints,
+    "/metrics/*": environ,  # as of an application that serves its own
+    # end monitoring
 }
 routes = router(TABLE)

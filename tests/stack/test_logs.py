@@ -91,6 +91,47 @@ def test_servers_own_messages_are_entries(probe):
     assert [each for each in found if each.get("message", "").startswith("launch: ")]
 
 
+OUTPUTS = [
+    f"{FORGED}\n".encode(),
+    *(
+        b"\x1b[2J\x9b\0\r\xff\xfe\xed\xa0\x80",
+        b"\xe2\x82" * 99,
+        b"\n" * 99,
+        b"{",
+        b"Traceback (most recent call last):\n",
+    ),
+    *(
+        b"  File",
+        b"\n\x0b\n",
+        b"x" * 1_000_000,
+        b"no end, ",
+        json.dumps(f"\ud800 {FORGED}\n\ud83d\ude00 \\ud800").encode(),
+    ),
+    random.Random(25).randbytes(100_000),  # noqa: S311
+]
+
+
+def test_output_past_python_is_in_entries_of_the_server(probe):
+    with httpx.Client(base_url=probe.url, timeout=30) as client:
+        for output in OUTPUTS:
+            assert client.post("/prints", content=output).json() == len(output)
+        assert client.post("/prints?die", content=b"the last words").status_code >= 500
+        until(probe.is_up, "the next worker")
+        probe.reload_app()
+
+    def text():
+        return "".join(each["message"] for each in entries(probe) if each.get("logger") == probe.backend)
+
+    until(lambda: text().count("the last words") == 3, "the output is logged")
+    until(lambda: "this worker exits" in {each.get("message") for each in entries(probe)}, "the exit is logged")
+    found = entries(probe)
+    assert text().count(FORGED) >= 3
+    assert text().count("x" * 10_000) >= 300
+    records = [each["message"] for each in found if each.get("logger") == "probe" and "forged" in each["message"]]
+    assert f"\ufffd {FORGED}\n\U0001f600 \\ud800" in records
+    assert "forged" not in [each.get("request_id") for each in found]
+
+
 def test_long_records_of_all_threads_do_not_mix(probe):
     with httpx.Client(base_url=probe.url, timeout=30) as client:
         text = "x" * 40_000

@@ -75,6 +75,11 @@ def refusal(stack):
         ("HTTP_PORT", "0"),
         ("WEB_CONCURRENCY", "abc"),
         ("LOG_LEVEL", "loud"),
+        # begin monitoring
+        ("LOG_FORMAT", "JSON"),
+        ("LOG_FORMAT", " json"),
+        ("METRICS_PORT", "abc"),
+        # end monitoring
     ],
 )
 def test_invalid_setting_stops_start_with_one_sentence(name, value, own):

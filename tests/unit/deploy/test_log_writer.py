@@ -55,6 +55,12 @@ def test_traceback_is_one_entry():
     assert [each["message"].count("\n") for each in written(CRASH, b"after\n")] == [0, 1, 0]
 
 
+def test_endless_traceback_is_divided():
+    entries = written(TRACEBACK[:34] + b"\n", *[b"  x\n" * 1000] * 10)
+    assert len(entries) > 1
+    assert sum(each["message"].count("x") for each in entries) == 10_000
+
+
 def test_line_without_an_end_is_divided():
     entries = written(b"x" * 150_000)
     assert sum(len(each["message"]) for each in entries) == 150_000
@@ -82,6 +88,15 @@ def test_output_of_a_process_and_of_its_children_is_in_the_log():
         ("uwsgi", "two"),
         ("uwsgi", "three"),
     ]
+
+
+@pytest.mark.parametrize("before", ["pass", "taken = [socket.socketpair() for _ in range(20)]"])
+def test_program_that_the_application_starts_can_log(before):
+    imports = "import logging, socket; from app.log import configure_logging"
+    child = f"{imports}; {before}; configure_logging(); logging.error('x')"
+    code = f"import subprocess; subprocess.run([sys.executable, '-c', {child!r}], check=True); log_writer.finish()"
+    [entry], exit_code = run(code, LOG_FORMAT="json")
+    assert (entry["logger"], json.loads(entry["message"])["message"], exit_code) == ("uwsgi", "x", 0)
 
 
 def test_records_of_several_processes_do_not_mix():

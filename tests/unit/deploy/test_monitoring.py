@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from deploy.monitoring.__main__ import is_about
 from deploy.monitoring.lines import readable
 from tests.tree import ROOT
 
@@ -49,6 +50,21 @@ def test_colour_is_the_only_control_sequence():
     assert text.startswith("06:54:24.120 \x1b[31merror\x1b[0m ")
     assert text.count("\x1b") == 4
     assert all(line.startswith("    ") for line in text.split("\n")[1:])
+
+
+@pytest.mark.parametrize(
+    ("line", "is_found"),
+    [
+        (json.dumps(RECORD), True),
+        (json.dumps(RECORD | {"request_id": "other", "message": "5f0c"}), False),
+        (json.dumps(ACCESS | {"request_id": "other", "path": "/5f0c"}), False),
+        (json.dumps({"time": TIME, "message": "5f0c failed"}), True),  # of a thread that a handler started
+        ("[error] upstream of 5f0c", True),
+        ("nothing", False),
+    ],
+)
+def test_line_is_about_a_request_unless_it_is_of_another(line, is_found):
+    assert is_about(f"{line}\n", "5f0c") is is_found
 
 
 @pytest.mark.parametrize("identifier", ["", "short", "a b c d e f g", "../../etc/passwd", "x" * 129, "--follow=$(id)"])
