@@ -101,11 +101,11 @@ def with_django() -> WSGIApplication:
 
 
 # begin monitoring
-def with_metrics() -> WSGIApplication:
+def with_metrics(*, is_uwsgi: bool) -> WSGIApplication:
     from deploy.server.metrics import measured
 
     os.environ["METRICS_DIR"] = tempfile.mkdtemp()
-    return measured(serve(ours()))
+    return measured(serve(ours(), is_uwsgi=is_uwsgi))
 
 
 # end monitoring
@@ -115,7 +115,10 @@ APPLICATIONS: dict[str, Callable[[], WSGIApplication]] = {
     "app, default chain": ours,
     "app, served by gunicorn": lambda: serve(ours()),
     "app, served by uWSGI": lambda: serve(ours(), is_uwsgi=True),
-    "app, gunicorn, metrics": with_metrics,  # only with monitoring
+    # begin monitoring
+    "app, gunicorn, metrics": lambda: with_metrics(is_uwsgi=False),
+    "app, uWSGI, metrics": lambda: with_metrics(is_uwsgi=True),
+    # end monitoring
     "Falcon": with_falcon,
     "Bottle": with_bottle,
     "Flask": with_flask,

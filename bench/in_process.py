@@ -82,8 +82,9 @@ def main() -> None:
         count = f"{counts[name]:9,.0f}  {counts[name] / counts['Falcon']:5.2f} ×" if name in counts else " " * 18
         print(f"  {name:<24} {count}  {median(each):9.2f} µs  {ratio:5.2f} ×")
     # begin monitoring
-    metered = zip(times["app, gunicorn, metrics"], times["app, served by gunicorn"], strict=True)
-    verdict("metrics, µs a request", median(on - off for on, off in metered), most=2)
+    for server in ("gunicorn", "uWSGI"):
+        metered = zip(times[f"app, {server}, metrics"], times[f"app, served by {server}"], strict=True)
+        verdict(f"metrics on {server}, µs a request", median(on - off for on, off in metered), most=2)
     # end monitoring
     for name, aim in AIMS.items():
         verdict(f"{name} / Falcon, instructions", counts[name] / counts["Falcon"], most=aim)
