@@ -45,10 +45,11 @@ def counters(found):
 
 
 def kill(stack, worker):
+    """Kill a worker, and return whether it still ran."""
     if stack.kind == "docker":
-        stack.execute("app", "sh", "-c", f"kill -9 {worker}")
-    else:
-        os.kill(worker, 9)
+        return stack.execute("app", "sh", "-c", f"kill -9 {worker}").returncode == 0
+    os.kill(worker, 9)
+    return True
 
 
 @contextmanager

@@ -22,6 +22,8 @@ def test_counts_are_exact_through_crashes_and_reloads(probe):
                 assert client.get("/die").status_code >= 500  # its response is cut, so the app never completes it
             elif step == "kill":
                 kill(probe, next(iter(earlier)))
+                named = {"gunicorn": "SIGKILL", "uwsgi": "killed by signal 9"}[probe.backend]
+                until(lambda named=named: named in probe.logs("app"), "the log names the signal")
             elif step == "reload":
                 probe.reload_app()
             if step != "first":

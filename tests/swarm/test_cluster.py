@@ -103,6 +103,27 @@ def test_release_command_runs_once_with_the_secrets_and_stops_a_failed_release(c
         assert "RELEASE_COMMAND is not run" in cluster.make(RELEASE="first", RELEASE_COMMAND="false")
 
 
+# begin monitoring
+def test_metrics_of_every_replica_are_found_by_the_name_of_their_service(cluster):
+    cluster.make(RELEASE="first", METRICS_PORT="9464")
+    code = """
+import socket, urllib.request
+for address in sorted(socket.gethostbyname_ex("tasks.app")[2]):
+    with urllib.request.urlopen(f"http://{address}:9464/metrics", timeout=10) as answer:
+        print([line for line in answer.read().decode().splitlines() if line.startswith("wsgi_build_info")])
+"""
+    engine, container = next(
+        (engine, found[0])
+        for engine in cluster.engines
+        if (found := engine.docker("ps", "--quiet", "--filter", "name=site_app.").split())
+    )
+    found = engine.docker("exec", container, "python", "-c", code).splitlines()
+    assert len(found) == 2
+    assert all('release="first"' in line for line in found)
+    cluster.make(RELEASE="first")
+
+
+# end monitoring
 def test_doctor_and_status_find_every_node(cluster):
     output = cluster.make("doctor")
     found = [

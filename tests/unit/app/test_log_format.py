@@ -66,6 +66,7 @@ def test_text_cannot_begin_a_line_or_control_the_terminal(message, error):
     assert first.count("\x1b[") == 2
     assert all(line.startswith("    ") for line in rest)
     assert not CONTROL.search("".join((first, *rest)).replace("\x1b[", ""))
+    assert not {"\x9b", "\u202e", "\u2066"} & {*first, *"".join(rest)}
 
 
 def test_values_of_extra_are_fields_and_replace_no_other():
