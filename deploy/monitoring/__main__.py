@@ -2,6 +2,7 @@
 
     python -m deploy.monitoring logs         follow the logs, as text
     python -m deploy.monitoring trace ID     print everything about one request, in order
+    python -m deploy.monitoring show         print the lines of the standard input, as text
 
 A request has the same id in nginx's access log, in the app's log and in the X-Request-ID header of its response.
 """
@@ -31,8 +32,12 @@ def main() -> None:
                 follow()
             case ["trace", identifier]:
                 trace(identifier)
+            case ["show"]:
+                sys.stdin.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # it is a text file
+                for line in sys.stdin:
+                    show(line)
             case _:
-                sys.exit("usage: python -m deploy.monitoring logs|trace ID")
+                sys.exit("usage: python -m deploy.monitoring logs|trace ID|show")
     except DeployError as error:
         sys.exit(f"logs: {error}")
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from app.log_line import printable
 
-LINE = re.compile(r"(?P<source>[\w.-]+ +\| )?(?P<entry>\{.*\})")  # Compose writes the name of the container before it
+LINE = re.compile(r"(?P<source>[\w.@-]+ +\| )?(?P<entry>\{.*\})")  # Docker writes the name of the container before it
 COLOURS = {"warning": "33", "error": "31", "critical": "31"}  # ECMA-48, SGR
 
 

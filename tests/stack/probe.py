@@ -268,7 +268,7 @@ def prints(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     return json(start_response, len(data))
 
 
-atexit.register(logging.getLogger("probe").info, "this worker exits")
+atexit.register(logging.getLogger("exit").info, "this worker exits")
 
 
 # end monitoring

@@ -79,7 +79,7 @@ def test_every_line_is_an_object_and_none_is_forged(probe):
         assert records["app.middleware.errors"]["traceback"].endswith(f"LookupError: {text}")
     # What a thread of the handler or print() writes belongs to no request, and has another logger.
     others = [each for each in found if "message" in each and "request_id" not in each]
-    assert {each["logger"] for each in others} - {probe.backend, "gunicorn.error"} == {"python"}
+    assert {each["logger"] for each in others} - {probe.backend, "gunicorn.error", "exit"} == {"python"}
     assert not [each for each in found if each.get("logger") == "probe" and each["message"] == "forged"]
 
 

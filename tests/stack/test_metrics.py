@@ -63,6 +63,15 @@ def test_requests_in_progress_and_streams_are_shown(probe):
     assert (build["release"], build["backend"]) == ("dev", probe.backend)
 
 
+@pytest.mark.kind("processes")  # a container has an empty folder anyway
+def test_next_server_begins_at_zero(probe):
+    assert httpx.get(f"{probe.url}/answer/200").status_code == 200
+    assert requests(scrape(probe))
+    probe.restart_app()
+    until(probe.is_up, "the next server")
+    assert requests(scrape(probe)) == {}
+
+
 SPELLINGS = [
     *(
         "/metrics",

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app import router as router_module
 from app.router import router
 from deploy.server import exporter, metrics
 from deploy.server.metrics import Slot
@@ -228,12 +230,23 @@ def test_requests_are_counted_by_pattern_method_and_status(counted):
     }
 
 
-def test_clients_cannot_add_labels(counted):
+def test_clients_cannot_add_labels(counted, tmp_path):
     call, found = counted
-    for number in range(50):
-        call(f"/nowhere/{number}", f"METHOD{number}")
-        call(f"/hello/{number}")
-    assert found() == {("", "other", "404"): 50, ("/hello/{name}", "GET", "200"): 50}
+    chosen = random.Random(25)  # noqa: S311
+    call("/exact")
+    before = [(path, path.stat().st_blocks) for path in tmp_path.iterdir()]
+    for number in range(10_000):
+        text = "".join(chosen.choices("abc/?{}*.%\n\xe9\0 ", k=chosen.randrange(20)))
+        call(
+            chosen.choice(("/", "", "/hello/", "/mount/", "/exact/")) + text,
+            chosen.choice(("GET", "FOO", f"M{number}")),
+        )
+    routes, methods, statuses = (({each[part] for each in found()}) for part in range(3))
+    assert routes - router_module.PATHS == {"", "/hello/{name}", "/mount/*"}  # and paths of app.wsgi
+    assert methods == {"GET", "other"}
+    assert statuses == {"200", "404", "405"}
+    assert sum(found().values()) == 10_001
+    assert [(path, path.stat().st_blocks) for path in tmp_path.iterdir()] == before
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.CRITICAL])

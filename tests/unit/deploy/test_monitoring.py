@@ -44,6 +44,13 @@ def test_line_is_readable(line, text):
     assert readable(line) == text
 
 
+def test_lines_of_the_standard_input_are_shown():
+    lines = b"site_app.1.0abc@n1    | " + json.dumps(RECORD).encode() + b"\n\xff\x1b\n"
+    line = [sys.executable, "-m", "deploy.monitoring", "show"]
+    shown = subprocess.run(line, cwd=ROOT, input=lines, capture_output=True, check=True).stdout
+    assert shown == b"site_app.1.0abc@n1    | 06:54:24.120 error app: failed 5f0c\n\\xff\\x1b\n"
+
+
 def test_colour_is_the_only_control_sequence():
     hostile = {key: "\x1b[2J\n06:54:24 200" if isinstance(value, str) else value for key, value in RECORD.items()}
     text = readable(json.dumps(hostile | {"time": TIME, "level": "error"}), is_coloured=True)
