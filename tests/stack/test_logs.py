@@ -173,7 +173,8 @@ def test_trace_prints_a_request_of_a_release_that_is_gone(tmp_path):
         site.make()
         answer = httpx.get(f"{site.url}/fails")
         identifier = answer.headers["X-Request-ID"]
-        until(lambda: identifier in site.logs("nginx"), "nginx has logged the request")
+        httpx.get(f"{site.url}/nowhere/{identifier}")  # another request, whose lines have the id too
+        until(lambda: f"/nowhere/{identifier}" in site.logs("nginx"), "nginx has logged both requests")
         site.change("app/wsgi.py", "\n# changed\n")
         site.make(RELEASE="second")
         site.change("app/wsgi.py", "\n1 / 0\n")

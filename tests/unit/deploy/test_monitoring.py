@@ -1,10 +1,12 @@
 """The commands that read the logs."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from deploy.monitoring.__main__ import is_about
 from deploy.monitoring.lines import readable
@@ -82,3 +84,11 @@ def test_malformed_id_is_refused_with_one_sentence(identifier):
     assert ended.stderr == (
         f"trace: ID is {identifier!r}: it must be a request id, as in the X-Request-ID header of a response\n"
     )
+
+
+def test_configuration_of_the_shipper_is_yaml_and_uses_a_parser_that_it_has():
+    text = re.search(r"```yaml\n(parsers:.*?)```", (ROOT / "docs" / "observability.md").read_text(), re.DOTALL)[1]
+    found = yaml.safe_load(text)
+    [parser], [source], [step] = found["parsers"], found["pipeline"]["inputs"], found["pipeline"]["filters"]
+    assert (step["name"], step["parser"], step["key_name"]) == ("parser", parser["name"], "log")
+    assert source["multiline.parser"] == "docker"
