@@ -57,6 +57,8 @@ update: ## Fork: Merge a later version of the template (FROM=its address, VERSIO
 logs: # Follow the logs of all containers
 	@exec $(PYTHON) -m deploy.monitoring logs
 
+# Not expanded: make would run a $(shell) in it.
+trace: override export ID := $(value ID)
 trace: # Print the log of one request, whichever release answered it (ID=its X-Request-ID)
 	@exec $(PYTHON) -m deploy.monitoring trace "$${ID:-}"
 

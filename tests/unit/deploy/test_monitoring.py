@@ -1,6 +1,7 @@
 """The commands that read the logs."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -84,6 +85,15 @@ def test_malformed_id_is_refused_with_one_sentence(identifier):
     assert ended.stderr == (
         f"trace: ID is {identifier!r}: it must be a request id, as in the X-Request-ID header of a response\n"
     )
+
+
+@pytest.mark.parametrize("identifier", ["$(shell touch made)", "`touch made`", "$$(touch made)", "'; touch made; '"])
+def test_make_runs_nothing_of_an_id(identifier, tmp_path):
+    line = ["make", "--makefile", f"{ROOT}/Makefile", "trace", f"ID={identifier}", f"PYTHON={sys.executable}"]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert f"trace: ID is {identifier!r}: it must be" in ended.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_configuration_of_the_shipper_is_yaml_and_uses_a_parser_that_it_has():
