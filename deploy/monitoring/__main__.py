@@ -81,7 +81,7 @@ def place(line: str) -> tuple[bool, str]:
 def logs() -> Iterator[tuple[str, Iterator[str]]]:
     """Yield the name and the lines of each log: of containers that are gone, and of all others."""
     for path in sorted(FOLDER.glob("*.log.gz")):
-        with gzip.open(path, "rt", errors="backslashreplace") as file:
+        with gzip.open(path, "rt", encoding="utf-8", errors="backslashreplace") as file:
             yield path.name.removesuffix(".log.gz").partition("-")[2].partition("-")[2], file
     for container in docker("compose", "ps", "--all", "--quiet", "--no-trunc").split():
         name = docker("container", "inspect", "--format", "{{.Name}}", container).strip().removeprefix("/")

@@ -17,7 +17,7 @@ def keep_log(container: Container) -> None:
     text = docker("container", "logs", container.id, stderr=subprocess.STDOUT, seconds=SECONDS)
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{container.release.tag}-{container.id[:12]}.log.gz"
-    with gzip.open(path, "wt") as file:
+    with gzip.open(path, "wt", encoding="utf-8") as file:
         file.write(text)
     for old in sorted(FOLDER.glob("*.log.gz"))[:-KEPT]:
         old.unlink()

@@ -87,6 +87,24 @@ def test_malformed_id_is_refused_with_one_sentence(identifier):
     )
 
 
+KEEP = """
+from deploy.docker import Container
+from deploy.monitoring import __main__ as monitoring, kept
+kept.docker = lambda *_, **__: "caf\\xe9 \\ufffd\\n"  # the log of a container
+monitoring.docker = lambda *_: ""  # there are no containers
+kept.keep_log(Container("0" * 64, "site-app:1-gunicorn", "", "exited", "none", 0))
+for name, lines in monitoring.logs():
+    print(name, ascii("".join(lines)))
+"""
+
+
+def test_log_is_kept_in_any_locale(tmp_path):
+    environ = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-c", KEEP]
+    ended = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == (f"1-gunicorn-{'0' * 12} 'caf\\xe9 \\ufffd\\n'\n", "")
+
+
 @pytest.mark.parametrize("identifier", ["$(shell touch made)", "`touch made`", "$$(touch made)", "'; touch made; '"])
 def test_make_runs_nothing_of_an_id(identifier, tmp_path):
     line = ["make", "--makefile", f"{ROOT}/Makefile", "trace", f"ID={identifier}", f"PYTHON={sys.executable}"]
