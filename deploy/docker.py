@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,9 +20,10 @@ LONG = 1800  # for a command that builds or transfers an image
 
 
 def log(*text: str, sep: str = " ") -> None:
-    """Print one message. A terminal that was closed, or a full disk, does not end a deploy in the middle."""
+    """Print one message. A terminal that was closed or has no such letter, or a full disk, does not end a deploy."""
+    message = sep.join(["deploy:", *text]).encode(sys.stdout.encoding, "backslashreplace")
     with suppress(OSError):
-        print("deploy:", *text, sep=sep, flush=True)
+        print(message.decode(sys.stdout.encoding), flush=True)
 
 
 class DeployError(Exception):
@@ -108,7 +110,7 @@ def docker(  # noqa: PLR0913 (as subprocess.run)
             input=stdin,
             stdout=None if is_shown else subprocess.PIPE,
             stderr=None if is_shown else stderr,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             check=False,
             timeout=seconds,

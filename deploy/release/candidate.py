@@ -48,7 +48,7 @@ def keep_log(failed: Container) -> None:
         text = last_logs("container", "logs", failed.id, lines=LOG_LINES)
         log(f"removing {failed.release}; its last log lines are:", *text.splitlines()[-20:], sep="\n")
         LOGS.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
         log(f"more of its log is in {path}")
         for old in sorted(LOGS.glob("*.log"))[:-LOGS_KEPT]:
             old.unlink()

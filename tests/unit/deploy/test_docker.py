@@ -1,10 +1,13 @@
 """The docker commands: a time limit for each, and failures in one sentence."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
 from deploy.docker import DeployError, docker, log
+from tests.tree import ROOT
 
 
 @pytest.fixture
@@ -37,3 +40,20 @@ def test_message_to_a_closed_terminal_does_not_end_a_deploy(monkeypatch):
         with pytest.raises(BrokenPipeError):
             closed.flush()
         os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # for its close
+
+
+KEEP_LOG = """
+from deploy.docker import Container
+from deploy.release import candidate
+candidate.last_logs = lambda *_, **__: "caf\\xe9"
+candidate.keep_log(Container("0" * 64, "site-app:1-gunicorn", "", "exited", "none", 0))
+"""
+
+
+def test_log_of_a_failed_release_is_kept_in_any_locale(tmp_path):
+    environ = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-c", KEEP_LOG]
+    output = subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True).stdout
+    assert r"caf\xe9" in output
+    [kept] = tmp_path.rglob("*.log")
+    assert kept.read_text(encoding="utf-8") == "café"
