@@ -49,6 +49,7 @@ class RecordHandler(logging.Handler):
         super().__init__()
         self.socket = socket.socket(fileno=os.dup(number))
         if self.socket.type != socket.SOCK_SEQPACKET:
+            self.socket.close()
             raise OSError(errno.EPROTOTYPE, "another file has the descriptor")
 
     def emit(self, record: logging.LogRecord) -> None:

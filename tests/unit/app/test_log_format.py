@@ -221,6 +221,21 @@ def test_records_go_to_the_socket_that_the_launcher_names(monkeypatch):
         sender.close()
 
 
+def test_program_whose_socket_is_another_one_logs_to_stderr(monkeypatch, capsys):
+    receiver, sender = socket.socketpair()
+    monkeypatch.setenv("LOG_FORMAT", "json")
+    monkeypatch.setenv("LOG_SOCKET", str(sender.fileno()))
+    settings.cache_clear()
+    with receiver, sender:
+        try:
+            log_format.handler().emit(record("to stderr"))
+        finally:
+            settings.cache_clear()
+        sender.close()
+        assert receiver.recv(1000) == b""
+    assert json.loads(capsys.readouterr().err)["message"] == "to stderr"
+
+
 @pytest.mark.parametrize(("chosen", "formatter"), [("text", TextFormatter), ("json", JsonFormatter)])
 def test_format_of_the_handler_is_the_setting(chosen, formatter, monkeypatch):
     monkeypatch.setenv("LOG_FORMAT", chosen)
