@@ -95,7 +95,7 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
         return None
     environ["wsgiorg.routing_args"] = ((), arguments)
     # begin monitoring
-    if "app.routes" in environ:  # with METRICS_PORT
+    if "app.routes" in environ:  # with metrics, traces or error reports
         environ["app.routes"].append(route.key)
     # end monitoring
     if route.is_mount:
@@ -105,6 +105,16 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
     return route.application
 
 
+# begin monitoring
+def pattern(environ: WSGIEnvironment) -> str:
+    """Return the key of the request's route, or an empty string. environ must have had "app.routes"."""
+    if routes := environ["app.routes"]:
+        return str(routes[-1])
+    path = environ.get("PATH_INFO", "")
+    return path.encode("latin-1").decode() if path in PATHS else ""
+
+
+# end monitoring
 def build(routes: list[Route], depth: int = 0, mount: Route | None = None) -> Node:
     """Return the tree of `routes`, whose first `depth` segments match; raise RouteError for a conflict.
 

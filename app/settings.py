@@ -6,10 +6,19 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from app.variables import choice, integer, with_secrets
+from app.variables import (
+    choice,
+    fraction,  # only with monitoring
+    integer,
+    url,  # only with monitoring
+    with_secrets,
+)
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-LOG_FORMATS = ("auto", "json", "text")  # only with monitoring
+# begin monitoring
+LOG_FORMATS = ("auto", "json", "text")
+SAMPLERS = ("traceidratio", "parentbased_traceidratio")  # deploy/server/tracing.py
+# end monitoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,11 @@ class Settings:
     log_format: str = "auto"  # text in a terminal, otherwise json
     log_socket: int = 0  # the descriptor to which records are sent: set by the launcher
     metrics_port: int = 0  # at which deploy/server/exporter.py serves the metrics: 0 is off
+    traces_endpoint: str = ""  # to which deploy/server/tracing.py sends spans: none is off
+    traces_rate: float = 1.0  # the share of the requests that have a span
+    traces_sampler: str = "traceidratio"
+    service_name: str = "wsgi-starter"  # in the traces
+    sentry_dsn: str = ""  # to which deploy/server/error_reports.py sends exceptions: none is off
     # end monitoring
     max_body_bytes: int = 1_048_576  # nginx has the same default: a test compares them
     static_dir: Path = Path(__file__).parent / "static"  # the source files, for development; an image sets STATIC_DIR
@@ -44,6 +58,11 @@ def read(environ: Mapping[str, str]) -> Settings:
         log_format=choice(environ, "LOG_FORMAT", default.log_format, LOG_FORMATS),
         log_socket=integer(environ, "LOG_SOCKET", default.log_socket, 0, 1_048_576),
         metrics_port=integer(environ, "METRICS_PORT", default.metrics_port, 0, 65_535),
+        traces_endpoint=url(environ, "OTEL_EXPORTER_OTLP_ENDPOINT", r"[^\s?#]+", "http://collector:4318"),
+        traces_rate=fraction(environ, "OTEL_TRACES_SAMPLER_ARG", default.traces_rate),
+        traces_sampler=choice(environ, "OTEL_TRACES_SAMPLER", default.traces_sampler, SAMPLERS),
+        service_name=environ.get("OTEL_SERVICE_NAME") or default.service_name,
+        sentry_dsn=url(environ, "SENTRY_DSN", r"[^\s/?#@]+@[^\s?#@]+/\d+", "https://KEY@sentry.example.org/1"),
         # end monitoring
         max_body_bytes=integer(environ, "MAX_BODY_BYTES", default.max_body_bytes, 1, 1_073_741_824),
         data_dir=Path(environ.get("DATA_DIR") or default.data_dir),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from stat import S_IMODE
+from urllib.parse import urlsplit  # only with monitoring
 
 SECRETS = Path(".secrets")  # of a working tree
 STORED = Path("/run/secrets")  # in a container, where SECRETS_FILE names the file
@@ -30,6 +31,33 @@ def integer(environ: Mapping[str, str], name: str, default: int, least: int, mos
     return int(value)
 
 
+# begin monitoring
+def fraction(environ: Mapping[str, str], name: str, default: float) -> float:
+    """Return the variable `name` as a float, or `default` if unset or empty; raise SettingError outside 0 to 1."""
+    value = environ.get(name) or str(default)
+    if not (re.fullmatch(r"[0-9]*\.?[0-9]+", value) and float(value) <= 1):
+        raise SettingError(f"{name} is {value!r}: it must be a number from 0 to 1, such as 0.1")
+    return float(value)
+
+
+def url(environ: Mapping[str, str], name: str, rest: str, example: str) -> str:
+    """Return the URL in `name`, or "" if unset or empty; raise SettingError unless `rest` matches what follows "//".
+
+    The error shows no user name and no password.
+    """
+    value = environ.get(name, "")
+    try:
+        parts = urlsplit(value)
+        is_url = parts.hostname and parts.port != 0 and re.fullmatch(f"https?://{rest}", value)
+    except ValueError:  # of the port
+        is_url = False
+    if value and not is_url:
+        shown = re.sub("//.*@", "//***@", value)
+        raise SettingError(f"{name} is {shown!r}: it must be a URL such as {example}")
+    return value
+
+
+# end monitoring
 def with_secrets(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of `environ`, and those of the secrets that it does not have; raise SettingError.
 

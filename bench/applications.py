@@ -14,6 +14,7 @@ from wsgiref.util import setup_testing_defaults
 
 from app.response import json as json_response
 from app.router import router
+from app.settings import settings  # only with monitoring
 from app.wsgi import MIDDLEWARES, chain
 from bench.names import WORK
 from bench.reference.bare import PATH, VALUE, bare
@@ -108,6 +109,25 @@ def with_metrics(*, is_uwsgi: bool) -> WSGIApplication:
     return measured(serve(ours(), is_uwsgi=is_uwsgi))
 
 
+def with_traces(rate: float) -> WSGIApplication:
+    os.environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost", "OTEL_TRACES_SAMPLER_ARG": str(rate)}
+    settings.cache_clear()
+    from deploy.server import spans
+    from deploy.server.tracing import traced
+
+    # Collect the spans, and send none: the thread that sends them would be measured with the other applications.
+    setattr(spans.Exporter, "export", lambda exporter, ended: exporter.spans.leave(len(ended)))  # noqa: B010
+    return traced(serve(ours()))
+
+
+def with_error_reports() -> WSGIApplication:
+    os.environ["SENTRY_DSN"] = "http://key@127.0.0.1:1/1"
+    settings.cache_clear()
+    from deploy.server.error_reports import reported
+
+    return reported(serve(ours()))
+
+
 # end monitoring
 APPLICATIONS: dict[str, Callable[[], WSGIApplication]] = {
     "nothing": lambda: nothing,
@@ -118,6 +138,9 @@ APPLICATIONS: dict[str, Callable[[], WSGIApplication]] = {
     # begin monitoring
     "app, gunicorn, metrics": lambda: with_metrics(is_uwsgi=False),
     "app, uWSGI, metrics": lambda: with_metrics(is_uwsgi=True),
+    "app, gunicorn, traces": lambda: with_traces(1),
+    "app, gunicorn, traces 0": lambda: with_traces(0),
+    "app, gunicorn, errors": with_error_reports,
     # end monitoring
     "Falcon": with_falcon,
     "Bottle": with_bottle,

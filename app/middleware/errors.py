@@ -2,7 +2,12 @@
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import (
+    Callable,  # only with monitoring
+    Iterable,
+    Iterator,
+)
+from contextlib import suppress  # only with monitoring
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -10,6 +15,9 @@ from app.body import WHOLE, Wrapped
 from app.response import error
 
 logger = logging.getLogger(__name__)
+# begin monitoring
+observers: list[Callable[[WSGIEnvironment], object]] = []  # called for each exception, while it is being handled
+# end monitoring
 
 
 def errors(handler: WSGIApplication) -> WSGIApplication:
@@ -65,3 +73,8 @@ def log(environ: WSGIEnvironment) -> None:
         path.encode("unicode_escape").decode(),  # a newline in the path cannot forge a log line
         environ.get("HTTP_X_REQUEST_ID", "-"),
     )
+    # begin monitoring
+    for observe in observers:
+        with suppress(Exception):
+            observe(environ)
+    # end monitoring

@@ -18,6 +18,7 @@ import sys
 import tempfile  # only with monitoring
 import traceback
 from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version  # only with monitoring
 from pathlib import Path
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 from threading import Timer
@@ -41,6 +42,12 @@ BACKENDS = (  # the first is the default
     "uwsgi",  # only with uwsgi
 )
 APPLICATION = "deploy.server.wsgi:application"
+# begin monitoring
+PACKAGES = {  # settings, and the package and the dependency group that each needs
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("opentelemetry-exporter-otlp-proto-http", "traces"),
+    "SENTRY_DSN": ("sentry-sdk", "errors"),
+}
+# end monitoring
 
 
 def main() -> None:
@@ -128,6 +135,7 @@ def check() -> list[str]:
         os.environ.update(environment())
         arguments = command(os.environ)
         settings()
+        check_packages(os.environ)  # only with monitoring
         application = getattr(importlib.import_module("app.wsgi"), "application", None)
     except SettingError as error:
         print(f"launch: {error}", file=sys.stderr)
@@ -159,6 +167,20 @@ def remedy(error: BaseException) -> str:
             return ""
 
 
+# begin monitoring
+def check_packages(environ: Mapping[str, str]) -> None:
+    """Raise SettingError if a setting needs a package that is not installed, or that has no support for the setting."""
+    for name, (package, group) in PACKAGES.items():
+        try:
+            if environ.get(name):
+                version(package)
+        except PackageNotFoundError:
+            remedy = f"uncomment {group!r} in the group monitoring in pyproject.toml, run make lock, and build again"
+            raise SettingError(f"{name} is set, but {package} is not installed: {remedy}") from None
+    choice(environ, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", ("http/protobuf",))
+
+
+# end monitoring
 def command(environ: Mapping[str, str], application: str = APPLICATION) -> list[str]:
     """Return the server's command line for these settings; raise SettingError for a bad one."""
     backend = choice(environ, "BACKEND", BACKENDS[0], BACKENDS)

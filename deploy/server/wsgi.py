@@ -255,4 +255,12 @@ if settings().metrics_port:
     from deploy.server.metrics import measured  # not loaded otherwise
 
     application = measured(application)
+if settings().traces_endpoint:
+    from deploy.server.tracing import traced  # as above
+
+    application = traced(application)
+if settings().sentry_dsn:
+    from deploy.server.error_reports import reported  # as above
+
+    application = reported(application)
 # end monitoring

@@ -268,6 +268,22 @@ def prints(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
     return json(start_response, len(data))
 
 
+def outgoing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the headers that a request to another service gets."""
+    from opentelemetry.propagate import inject  # noqa: PLC0415 (only a test with traces calls this)
+
+    headers: dict[str, str] = {}
+    inject(headers)
+    return json(start_response, headers)
+
+
+def loaded(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the loaded modules that send reports, and with the threads of this process."""
+    parts = ("opentelemetry", "sentry_sdk", "google.protobuf", "deploy.server.reports")
+    threads = [each.name for each in threading.enumerate()]
+    return json(start_response, {"modules": [each for each in parts if each in sys.modules], "threads": threads})
+
+
 atexit.register(logging.getLogger("exit").info, "this worker exits")
 
 
@@ -320,6 +336,8 @@ TABLE: dict[str, Target] = {
     "/logs": logs,
     "/prints": prints,
     "/metrics/*": environ,  # as of an application that serves its own
+    "/outgoing": outgoing,
+    "/loaded": loaded,
     # end monitoring
 }
 routes = router(TABLE)

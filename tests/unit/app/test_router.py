@@ -2,7 +2,11 @@
 
 import pytest
 
-from app.router import RouteError, router
+from app.router import (
+    RouteError,
+    pattern,  # only with monitoring
+    router,
+)
 from tests.wsgi import call
 
 
@@ -183,6 +187,20 @@ def test_router_hands_over_the_key_of_a_route_with_a_parameter(application):
     keys = []
     application({"PATH_INFO": "/hello/ada", "SCRIPT_NAME": "", "app.routes": keys}, lambda *_: None)
     assert keys == ["/hello/{name}"]
+
+
+@pytest.mark.parametrize("key", ["/exact", "/é", "/hello/{name}", "/mount/*", ""])
+def test_pattern_is_the_key_of_the_route(key):
+    found = []
+
+    def handler(environ, start_response):
+        found.append(pattern(environ))
+        return []
+
+    path = {"/hello/{name}": "/hello/a", "/mount/*": "/mount/a/b", "": "/nowhere"}.get(key, key)
+    environ = {"PATH_INFO": path.encode().decode("latin-1"), "REQUEST_METHOD": "GET", "app.routes": []}
+    router(dict.fromkeys(["/exact", "/é", "/hello/{name}", "/mount/*"], handler))(environ, lambda *_: None)
+    assert [pattern(environ), *found][-1] == key
 
 
 # end monitoring

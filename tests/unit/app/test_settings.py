@@ -38,3 +38,47 @@ def test_invalid_setting_is_named_in_error(name, value, allowed):
 @pytest.mark.parametrize("value", ["1", "1073741824"])
 def test_smallest_and_largest_values_are_allowed(value):
     assert read({"MAX_BODY_BYTES": value}).max_body_bytes == int(value)
+
+
+# begin monitoring
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("OTEL_TRACES_SAMPLER_ARG", value) for value in ("1.1", "-0.1", "half", "nan", "1e-1", "1.", "10%", " 1")),
+        *(
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", value)
+            for value in (
+                "collector:4318",
+                "http://",
+                "http://:1",
+                "http://a:99999",
+                "http://a:0",
+                "http://a b",
+                "grpc://a",
+            )
+        ),
+        *(("SENTRY_DSN", value) for value in ("a/1", "https://a/1", "https://a:1/1")),
+    ],
+)
+def test_invalid_receiver_is_named_in_error(name, value):
+    with pytest.raises(SettingError) as refusal:
+        read({name: value})
+    assert str(refusal.value).startswith(f"{name} is {value!r}: it must be a ")
+
+
+@pytest.mark.parametrize("value", ["https://key:secret@a/x", "https://key@a/", "https://key@a/1?", "https://key@a:x/1"])
+def test_error_about_a_receiver_shows_no_key(value):
+    with pytest.raises(SettingError) as refusal:
+        read({"SENTRY_DSN": value})
+    assert str(refusal.value).startswith(f"SENTRY_DSN is 'https://***@{value.partition('@')[2]}': it must be a URL")
+
+
+def test_receivers_are_read_from_environ():
+    dsn, endpoint = "https://key@[2001:db8::1]:9000/path/1", "http://user:password@collector:4318/path"
+    environ = {"SENTRY_DSN": dsn, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_SERVICE_NAME": "shop"}
+    found = read({**environ, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": ".5"})
+    assert (found.sentry_dsn, found.traces_endpoint, found.service_name) == (dsn, endpoint, "shop")
+    assert (found.traces_sampler, found.traces_rate) == ("parentbased_traceidratio", 0.5)
+
+
+# end monitoring

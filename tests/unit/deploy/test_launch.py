@@ -101,7 +101,16 @@ def start(environ, folder=ROOT):
     "setting",
     [
         *("WEB_CONCURRENCY=abc", "LOG_LEVEL=loud", "MAX_BODY_BYTES=1m"),
-        *("METRICS_PORT=http", "METRICS_PORT=65536"),  # only with monitoring
+        # begin monitoring
+        *("METRICS_PORT=http", "METRICS_PORT=65536"),
+        *(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT={each}"
+            for each in ("collector:4318", "on", "http://", "http://a:99999", "grpc://a")
+        ),
+        *(f"OTEL_TRACES_SAMPLER_ARG={each}" for each in ("1.1", "-0.1", "half", "nan", "10%")),
+        *("OTEL_TRACES_SAMPLER=always_on", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"),
+        *(f"SENTRY_DSN={each}" for each in ("on", "https://sentry.example.org/1", "http://", "a/1")),
+        # end monitoring
     ],
 )
 def test_invalid_setting_stops_launcher_with_one_sentence(setting, backend):

@@ -139,3 +139,19 @@ def test_exc_info_is_raised_after_first_chunk():
 
     with pytest.raises(LookupError, match="too late"):
         call(errors(handler))
+
+
+# begin monitoring
+def test_observers_see_the_exception_and_cannot_fail_the_response(monkeypatch):
+    seen = []
+
+    def fails_too(environ):
+        seen.append((sys.exc_info()[0], environ["PATH_INFO"]))
+        raise ValueError
+
+    monkeypatch.setattr("app.middleware.errors.observers", [fails_too, fails_too])
+    assert call(errors(fails), "/path").status == 500
+    assert seen == [(LookupError, "/path")] * 2
+
+
+# end monitoring

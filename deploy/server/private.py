@@ -1,0 +1,33 @@
+"""Removes from a text what belongs to the client of a request: its address, its query, its cookies and credentials.
+
+The text of an exception often has the value at fault. It leaves the site in a trace or an error report.
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote_plus
+from wsgiref.types import WSGIEnvironment
+
+from werkzeug.datastructures import Authorization
+
+FIELDS = ("REMOTE_ADDR", "QUERY_STRING", "HTTP_COOKIE", "HTTP_AUTHORIZATION")
+LEAST = 4  # characters: a shorter value can be a part of any word
+PLACEHOLDER = "[private]"
+
+
+def values(environ: WSGIEnvironment) -> Iterator[str]:
+    """Yield each private field, and the values in it, as they were sent and decoded."""
+    for name in FIELDS:
+        field = environ.get(name, "")
+        for text in (field, *re.findall(r"(?<==)[^&;]+", field)):
+            yield from (text, unquote_plus(text))
+    if credentials := Authorization.from_header(environ.get("HTTP_AUTHORIZATION")):
+        yield from (credentials.token or "", *map(str, credentials.parameters.values()))
+
+
+def without_private(text: str, environ: WSGIEnvironment) -> str:
+    """Return the text with a placeholder in each place of a private value."""
+    found = {value for value in values(environ) if len(value) >= LEAST}
+    for value in sorted(found, key=len, reverse=True):
+        text = text.replace(value, PLACEHOLDER)
+    return text
