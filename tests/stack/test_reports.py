@@ -10,16 +10,17 @@ import sentry_sdk
 from deploy.server import error_reports, reports
 from deploy.server.reports import Reports
 from tests.stack.receiver import EACH, RECYCLED, lost, receiving, reporting
-from tests.stack.waiting import until
+from tests.stack.waiting import free_port, until
 
 REQUESTS = 2 * RECYCLED + 10
 
 
 @pytest.fixture(scope="module", params=EACH)
 def site(request, tmp_path_factory):
-    """Return a stack that sends traces and error reports, and the receiver of both."""
+    """Return a stack that sends traces and error reports, and serves metrics, and the receiver."""
     with receiving() as receiver:
         given = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "SENTRY_DSN": receiver.dsn}
+        given["METRICS_PORT"] = str(free_port())
         with reporting(request.param, tmp_path_factory.mktemp("reports"), **given) as stack:
             yield stack, receiver
 
