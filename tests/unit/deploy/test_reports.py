@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span, set_span_in_context
 
 from app.settings import Settings
@@ -148,6 +150,26 @@ def test_nothing_of_a_trace_is_left_in_the_thread(is_stream, fails, monkeypatch)
         assert fails or found[0]() is None  # pytest keeps the traceback
     finally:
         gc.enable()
+
+
+def test_response_that_is_cut_has_a_span(monkeypatch):
+    ended = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(ended))
+    monkeypatch.setattr(spans, "start", lambda _: provider.get_tracer("test"))
+    monkeypatch.setattr(tracing.errors, "observers", [])
+
+    def handler(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])(b"a")
+        raise LookupError
+
+    application = tracing.traced(serve(handler))
+    environ = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "PATH_INFO": "/", "wsgi.url_scheme": "http"}
+    with pytest.raises(ConnectionResetError):  # gunicorn's sign to cut it
+        application(environ, lambda *_: lambda _: None)
+    [span] = ended.get_finished_spans()
+    found = span.attributes["http.response.status_code"], span.attributes["error.type"], span.status.is_ok
+    assert (found, get_current_span()) == ((200, "LookupError", False), INVALID_SPAN)
 
 
 @pytest.mark.parametrize("name", launch.PACKAGES)
