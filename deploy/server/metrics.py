@@ -156,9 +156,13 @@ def measured(served: WSGIApplication) -> WSGIApplication:
             status = line
             return start_response(line, headers)
 
-        body = served(environ, start)  # type: ignore[arg-type] # it passes no exc_info
+        try:
+            body = served(environ, start)  # type: ignore[arg-type] # it passes no exc_info
+        except ConnectionResetError:  # the response is cut (wsgi.py)
+            record(environ, path, began, status)
+            raise
         if isinstance(body, Wrapped):
-            return stream(body, environ, path, began, lambda: status)
+            return Stream(body, slot, lambda: record(environ, path, began, status))
         route = routes[-1] if routes else path if path in paths else ""
         method, spent = environ["REQUEST_METHOD"], monotonic_ns() - began
         try:
@@ -174,15 +178,10 @@ def measured(served: WSGIApplication) -> WSGIApplication:
             lock.release()
         return body
 
-    def stream(
-        body: Wrapped, environ: WSGIEnvironment, path: str, began: int, status: Callable[[], str]
-    ) -> Iterable[bytes]:
-        def record_it() -> None:
-            routes = environ["app.routes"]
-            route = routes[-1] if routes else path if path in paths else ""
-            slot.record(route, environ["REQUEST_METHOD"], status(), monotonic_ns() - began)
-
-        return Stream(body, slot, record_it)
+    def record(environ: WSGIEnvironment, path: str, began: int, status: str) -> None:
+        routes = environ["app.routes"]
+        route = routes[-1] if routes else path if path in paths else ""
+        slot.record(route, environ["REQUEST_METHOD"], status, monotonic_ns() - began)
 
     return counted
 

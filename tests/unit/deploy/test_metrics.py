@@ -195,12 +195,17 @@ def counted(tmp_path, monkeypatch):
     def fails(environ, start_response):
         raise LookupError
 
-    routes = {"/exact": {"GET": stream}, "/hello/{name}": {"GET": stream}, "/mount/*": stream, "/fails": {"GET": fails}}
+    def cut(environ, start_response):
+        start_response("200 OK", [])(b"a part")
+        raise LookupError
+
+    routes = {"/exact": {"GET": stream}, "/hello/{name}": {"GET": stream}, "/mount/*": stream}
+    routes |= {"/fails": {"GET": fails}, "/cut": {"GET": cut}}
     application = metrics.measured(serve(router(routes)))
 
     def call(path, method="GET"):
         environ = {"REQUEST_METHOD": method, "SERVER_PROTOCOL": "HTTP/1.1", "PATH_INFO": path}
-        response = application(environ, lambda status, headers: None)
+        response = application(environ, lambda status, headers: lambda data: None)
         body = b"".join(response)
         getattr(response, "close", lambda: None)()
         return body
@@ -228,6 +233,13 @@ def test_requests_are_counted_by_pattern_method_and_status(counted):
         ("/exact", "POST", "405"): 1,
         ("/exact", "other", "405"): 1,
     }
+
+
+def test_response_that_is_cut_is_counted(counted):
+    call, found = counted
+    with pytest.raises(ConnectionResetError):
+        call("/cut")
+    assert found() == {("/cut", "GET", "200"): 1}
 
 
 def test_clients_cannot_add_labels(counted, tmp_path):
