@@ -39,12 +39,12 @@ def main() -> None:
     served = seen = 0  # the process that has served, and the one that was there last
     since = 0.0
     while True:
-        process = int(process_file.read_text())
-        if process != seen:
-            seen, since = process, time.monotonic()
-        # It may have served, and lost its socket, between two checks.
-        has_served = process == served or time.monotonic() - since > START_SECONDS
-        with suppress(OSError):  # it is starting
+        with suppress(OSError, ValueError):  # it is starting; its file is empty for a moment
+            process = int(process_file.read_text())
+            if process != seen:
+                seen, since = process, time.monotonic()
+            # It may have served, and lost its socket, between two checks.
+            has_served = process == served or time.monotonic() - since > START_SECONDS
             if health.examine(os.environ["LISTEN"], process, has_served=has_served):
                 served = process
         time.sleep(CHECK_SECONDS)

@@ -39,7 +39,9 @@ def entries(stack):
     names = ("app", "nginx") if stack.kind == "docker" else ("app",)
     lines = [line for name in names for line in stack.logs(name).splitlines() if line]
     # `make local` and control.sh print a sentence for a person.
-    return [json.loads(line) for line in lines if not re.match(r"(?:local|nginx): ", line)]
+    lines = [line for line in lines if not re.match(r"(?:local|nginx): ", line)]
+    assert [line for line in lines if not line.startswith("{")] == []
+    return [json.loads(line) for line in lines]
 
 
 def fuzzed(number):

@@ -4,11 +4,13 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from deploy.local.watch import CHECK_SECONDS
 from deploy.server.launch import BACKENDS
 from tests.stack.conftest import require
 from tests.stack.local import LocalStack
@@ -53,6 +55,18 @@ def test_stop_completes_request_in_flight_and_leaves_nothing(by, own):
         assert not [path for path in own.run_dir.rglob("*") if path.is_socket()]
         with pytest.raises(httpx.ConnectError):
             httpx.get(own.url)
+    finally:
+        own.down()
+
+
+def test_health_check_goes_on_when_the_process_is_not_known_yet():
+    require("processes", BACKENDS[0])
+    own = LocalStack(BACKENDS[0])
+    own.up()
+    try:
+        (own.run_dir / "app.pid").write_text("")
+        time.sleep(CHECK_SECONDS + 1)
+        assert "Traceback" not in own.logs()
     finally:
         own.down()
 
