@@ -199,6 +199,9 @@ mutants: .venv/mutation # Mutation-test app/ and list the mutants that no test c
 TARGETS = nginx loadtest
 TARGETS += gunicorn # only with gunicorn
 TARGETS += uwsgi # only with uwsgi
+OVERLAYS = tls
+OVERLAYS += monitoring # only with monitoring
+LINTED = NGINX_STATUS=on# only with monitoring
 lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	.venv/bin/ruff format --quiet --check --diff .
 	.venv/bin/ruff check --quiet .
@@ -209,15 +212,17 @@ lint: .venv/lint .venv/node ## Test: Run all linters; any finding fails
 	.venv/bin/compose-lint check --fail-on low docker-compose.yml
 	.venv/bin/compose-lint check --fail-on low --config deploy/swarm/lint.yml deploy/swarm/stack.yml deploy/swarm/stack-assets.yml # only with swarm
 	mkdir -p .local/lint/certs && touch .local/lint/certs/fullchain.pem
-	for settings in NGINX_TLS=off NGINX_UPSTREAM=replicas "TRUSTED_PROXIES=10.0.0.0/8 IDENTITY_HEADERS=Remote-User" \
+	for settings in NGINX_TLS=off $(LINTED) NGINX_UPSTREAM=replicas "TRUSTED_PROXIES=10.0.0.0/8 IDENTITY_HEADERS=Remote-User" \
 	  "CLIENT_REQUESTS=9 ALLOWED_HOSTS=example.org TRUSTED_PROXIES=10.0.0.0/8 PROXY_PROTOCOL=on NGINX_TLS=on"; do \
 	  env $$settings nginx/control.sh configure .local/lint; \
 	  .venv/bin/gixy .local/lint/conf/nginx.conf; \
 	done
 	.venv/bin/zizmor --quiet --offline --persona pedantic --strict-collection .
 	@if docker buildx version >/dev/null 2>&1 && docker info >/dev/null 2>&1; then \
-	  docker compose -f docker-compose.yml -f deploy/tls/tls.yml config >.local/lint/tls.yml; \
-	  .venv/bin/compose-lint check --fail-on low .local/lint/tls.yml; \
+	  for overlay in $(OVERLAYS); do \
+	    docker compose -f docker-compose.yml -f deploy/$$overlay/$$overlay.yml config >.local/lint/$$overlay.yml; \
+	    .venv/bin/compose-lint check --fail-on low .local/lint/$$overlay.yml; \
+	  done; \
 	  for target in $(TARGETS) dev; do docker build --quiet --check --target $$target .; done; \
 	else \
 	  echo "skipped: docker build --check needs a Docker Engine with Buildx"; [[ $${CI:-} != true ]]; \

@@ -46,9 +46,11 @@ have "$image" || stand_in postgres "$image"
 # end postgres
 
 # begin monitoring
-# Prometheus of deploy/monitoring.
-image=$(sed -n 's/^ *image: \(prom\/.*\)/\1/p' ../deploy/monitoring/monitoring.yml)
-have "$image" || stand_in prometheus "$image"
+# The programs of deploy/monitoring: prom/prometheus:v1 is the target `prometheus`.
+for image in $(sed -n 's/^ *image: //p' ../deploy/monitoring/monitoring.yml); do
+  target=${image##*/}
+  have "$image" || stand_in "${target%:*}" "$image"
+done
 # end monitoring
 
 # The images of the tests' clusters (tests/engines.py, tests/swarm/cluster.py).

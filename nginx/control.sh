@@ -71,6 +71,7 @@ settings() {
 
   # begin monitoring
   if [ "$log_format" = text ]; then text_log; fi
+  if [ "$status" = on ]; then echo "include status.conf;"; fi
   # end monitoring
   if [ "$https_port" = 443 ]; then suffix=; else suffix=":$https_port"; fi
   echo 'map "" $https_port {' && echo "    default \"$suffix\";" && echo "}"
@@ -130,6 +131,8 @@ configure() {
   # begin monitoring
   log_format=${LOG_FORMAT:-auto}
   check LOG_FORMAT "$log_format" 'auto|json|text' "auto, json or text"
+  status=${NGINX_STATUS:-off}
+  check NGINX_STATUS "$status" 'on|off' "on or off"
   # end monitoring
   https_port=${HTTPS_PORT:-8443}
   check HTTPS_PORT "$https_port" '[1-9][0-9]{0,4}' "a port"
@@ -147,6 +150,7 @@ configure() {
   fi
 
   mkdir -p "$prefix/$1" "$prefix/buffers"
+  if [ "$status" = on ]; then mkdir -p "$prefix/status"; fi # only with monitoring
   room=$(df -Pk "$prefix/buffers" | awk 'END { printf "%.0f", $4 * 1024 }')
   [ "$max_body_bytes" -le "$room" ] || refuse MAX_BODY_BYTES "$max_body_bytes" "at most $room, the free bytes in $prefix/buffers"
 
@@ -245,6 +249,7 @@ case ${1:-} in
   start)
     configure conf
     cd "$PREFIX"
+    rm -f status/nginx.sock # a killed nginx leaves it, and none can listen there again # only with monitoring
     exec nginx -p "$PREFIX/" -c conf/nginx.conf -e stderr -g "daemon off;"
     ;;
   reload) reload "${2:-}" ;;

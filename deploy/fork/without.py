@@ -31,7 +31,7 @@ PARTS = {
         "deploy/server/gunicorn_log.py",
     ),
     "monitoring": (
-        *("deploy/monitoring", "docs/observability.md", "app/log_format.py", "app/log_line.py"),
+        *("deploy/monitoring", "docs/observability.md", "nginx/status.conf", "app/log_format.py", "app/log_line.py"),
         *("deploy/server/gunicorn_log.py", "deploy/server/log_writer.py", "tests/stack/test_logs.py"),
         *("tests/unit/app/test_log_format.py", "tests/unit/deploy/test_log_writer.py"),
         *("tests/unit/deploy/test_monitoring.py", "deploy/server/exporter.py", "deploy/server/metrics.py"),

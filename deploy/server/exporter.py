@@ -8,6 +8,7 @@ fails none. After SIGTERM it waits for one more scrape, so that the last request
 
 import os
 import platform
+import shutil
 import signal
 import sys
 import time
@@ -70,6 +71,7 @@ class Site(Collector):
         failures = total(heads, metrics.EXCEPTIONS)
         return [
             *requests(counts),
+            *self.surroundings(),
             CounterMetricFamily("http_exceptions", "Exceptions that handlers raised.", failures),
             GaugeMetricFamily("http_streams_open", "Responses being sent part by part.", total(alive, metrics.STREAMS)),
             GaugeMetricFamily("wsgi_workers", "Workers.", len(workers)),
@@ -79,6 +81,16 @@ class Site(Collector):
             exits,
             build,
         ]
+
+    def surroundings(self) -> Iterable[Metric]:
+        """Return when the server started, and the room on the disk of DATA_DIR; nothing that does not exist yet."""
+        with suppress(FileNotFoundError):
+            seconds = (self.folder / "started").stat().st_mtime
+            yield GaugeMetricFamily("wsgi_start_time_seconds", "When the server started, since 1970.", seconds)
+        with suppress(FileNotFoundError):
+            disk = shutil.disk_usage(settings().data_dir)
+            yield GaugeMetricFamily("wsgi_disk_bytes", "The size of the disk with DATA_DIR.", disk.total)
+            yield GaugeMetricFamily("wsgi_disk_free_bytes", "The bytes that the app can still write there.", disk.free)
 
     def files(self) -> list[bytes]:
         """Return the contents of all files, or nothing while the server starts and empties the folder."""

@@ -116,10 +116,11 @@ def become(arguments: list[str]) -> None:
 
 # begin monitoring
 def empty_metrics() -> None:
-    """Make an empty folder for the counts of this server, and name it for the workers and the exporter."""
+    """Make an empty folder for the counts of this server, with its start time, and name it for workers and exporter."""
     folder = os.environ["METRICS_DIR"] = f"{os.environ.get('RUN_DIR') or tempfile.gettempdir()}/metrics"
     shutil.rmtree(folder, ignore_errors=True)
     os.mkdir(folder)  # noqa: PTH102 (as above)
+    Path(folder, "started").touch()
 
 
 # end monitoring

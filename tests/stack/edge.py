@@ -32,6 +32,7 @@ class Edge:
     logs: Callable[[], str]
     tls_port: int = 0  # with NGINX_TLS=on
     folder: Path = Path()  # the certificate's; acme/ is beside it
+    prefix: Path = Path()  # of a plain process
 
     def ask(self, sent: bytes, transport: str) -> bytes:
         """Send bytes over TLS, as HTTP/1.1 or, written in HTTP/1.1, as HTTP/2; return the response in HTTP/1.1."""
@@ -97,7 +98,7 @@ def as_process(
             until(lambda: listens(port) or nginx.poll() is not None, "nginx listens")
             assert nginx.poll() is None, (folder / "log").read_text()
             url = f"http://127.0.0.1:{port}"
-            yield Edge(url, url, (folder / "log").read_text)
+            yield Edge(url, url, (folder / "log").read_text, prefix=folder)
         finally:
             nginx.terminate()
             nginx.wait(10)

@@ -1,0 +1,31 @@
+"""nginx's own figures, inside only."""
+
+import httpx
+import pytest
+
+from tests.stack.edge import edge
+
+
+def test_figures_of_nginx_are_not_outside(probe):
+    with edge(probe, NGINX_STATUS="on", NGINX_TLS="on") as secure:
+        for path in ("/nginx-status", "/nginx-status?", "//nginx-status", "/static/../nginx-status", "/%6eginx-status"):
+            for url in (probe.url, secure.url):
+                assert httpx.get(url + path).status_code in (400, 404)
+            sent = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            status = secure.ask(sent.encode(), "HTTP/1.1").split()[1]
+            assert status in (b"400", b"404")
+
+
+@pytest.mark.kind("processes")
+@pytest.mark.backend("gunicorn")
+@pytest.mark.parametrize("tls", ["off", "on"])
+def test_figures_of_nginx_are_at_a_socket(tls, probe):
+    with (
+        edge(probe, NGINX_STATUS="on", NGINX_TLS=tls, CLIENT_REQUESTS="1") as nginx,
+        httpx.Client(transport=httpx.HTTPTransport(uds=f"{nginx.prefix}/status/nginx.sock")) as inside,
+    ):
+        for _ in range(5):  # the limit is for each client
+            httpx.get(f"{nginx.url}/nginx-health")
+        found = inside.get("http://nginx/nginx-status").text
+        assert int(found.split()[9]) >= 6, found  # accepts, handled, requests
+        assert "/nginx-status" not in nginx.logs()
