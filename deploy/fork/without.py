@@ -35,6 +35,7 @@ PARTS = {
         *("deploy/server/gunicorn_log.py", "deploy/server/log_writer.py", "tests/stack/test_logs.py"),
         *("tests/unit/app/test_log_format.py", "tests/unit/deploy/test_log_writer.py"),
         *("tests/unit/deploy/test_monitoring.py", "deploy/server/exporter.py", "deploy/server/metrics.py"),
+        "deploy/server/listen_queue.py",
         *("tests/unit/deploy/test_metrics.py", "tests/stack/test_metrics.py", "tests/stack/test_monitoring.py"),
         *("tests/stack/scraping.py", "tests/stack/test_metrics_kept.py"),
         *(f"deploy/server/{name}.py" for name in ("tracing", "spans", "error_reports", "reports", "private")),

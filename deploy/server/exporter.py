@@ -25,13 +25,13 @@ from prometheus_client.registry import Collector
 
 from app.settings import settings
 from deploy.server import health, live, metrics
+from deploy.server.listen_queue import waiting
 from deploy.server.progress import IDLE
 
 LAST_SECONDS = 15.0  # at most until the last scrape
 RECENT_SECONDS = 60.0  # Prometheus scrapes this server if it has done so within this time
 SENT_SECONDS = 0.5  # for the response of the last scrape
 RANGES = (*map(str, metrics.SECONDS), "+Inf")
-LISTENS = "0A"  # a state in /proc/net/tcp
 
 
 class Site(Collector):
@@ -129,17 +129,6 @@ def requests(counts: Mapping[metrics.Series, list[int]]) -> list[Metric]:
 def total(heads: list[list[int]], cell: int) -> int:
     """Return the sum of one cell of all heads."""
     return sum(head[cell] for head in heads)
-
-
-def waiting(address: str) -> int:
-    """Return the number of connections to the address that no worker has accepted."""
-    if address.startswith(live.UNIX):
-        # A connection has no inode before it is accepted (unix(7), /proc/net/unix).
-        rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-        return sum(row[6:] == ["0", address.removeprefix(live.UNIX)] for row in rows)
-    port = f":{int(address.rpartition(':')[2]):04X}"
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(int(row[4].partition(":")[2], 16) for row in rows if row[1].endswith(port) and row[3] == LISTENS)
 
 
 def main() -> None:

@@ -1,9 +1,13 @@
-"""nginx's own figures, inside only."""
+"""nginx's own figures, inside only, and its connections that wait for the app."""
+
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from tests.stack.edge import edge
+from tests.stack.scraping import scrape
+from tests.stack.waiting import until
 
 
 def test_figures_of_nginx_are_not_outside(probe):
@@ -29,3 +33,12 @@ def test_figures_of_nginx_are_at_a_socket(tls, probe):
         found = inside.get("http://nginx/nginx-status").text
         assert int(found.split()[9]) >= 6, found  # accepts, handled, requests
         assert "/nginx-status" not in nginx.logs()
+
+
+def test_connections_of_nginx_that_wait_are_counted(probe):
+    threads = int(scrape(probe)["wsgi_threads",])
+    with ThreadPoolExecutor(threads + 8) as pool:
+        sent = [pool.submit(httpx.get, f"{probe.url}/think/1.5", timeout=30) for _ in range(threads + 8)]
+        # uWSGI's first process may accept one more than it has threads.
+        until(lambda: scrape(probe)["wsgi_listen_queue",] >= 5, "the others wait", 5)
+    assert {each.result().status_code for each in sent} == {200}

@@ -296,7 +296,7 @@ def test_times_are_a_histogram(tmp_path):
 def test_connections_that_wait_are_counted(tmp_path):
     code = """
 import os, socket, sys
-from deploy.server.exporter import waiting
+from deploy.server.listen_queue import waiting
 one = socket.socket(socket.AF_UNIX)
 one.bind(sys.argv[1])
 other = socket.create_server(("127.0.0.1", 0), backlog=5)
