@@ -41,6 +41,7 @@ PARTS = {
         *(f"deploy/server/{name}.py" for name in ("tracing", "spans", "error_reports", "reports", "private")),
         *("tests/unit/deploy/test_reports.py", "tests/stack/test_reports.py", "tests/stack/test_traces.py"),
         *("tests/stack/receiver.py", "tests/stack/test_reports_compose.py"),
+        *("tests/stack/monitored.py", "tests/stack/test_alerts.py", "tests/stack/test_nginx_figures.py"),
     ),
     "postgres": ("deploy/postgres", "docs/database.md", "tests/stack/test_postgres.py"),
     "recipes": ("recipes", "requirements/recipes.txt", "tests/recipes"),

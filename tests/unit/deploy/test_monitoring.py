@@ -1,4 +1,4 @@
-"""The commands that read the logs."""
+"""The commands that read the logs, and the dashboard."""
 
 import json
 import os
@@ -15,6 +15,12 @@ from tests.tree import ROOT
 
 TIME = "2026-11-29T06:54:24.120+00:00"
 RECORD = {"time": TIME, "level": "error", "logger": "app", "message": "failed", "request_id": "5f0c"}
+DASHBOARD = json.loads((ROOT / "deploy" / "monitoring" / "grafana" / "dashboard.json").read_text())
+# grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model
+FIELDS = {
+    *("id", "uid", "title", "tags", "timezone", "editable", "graphTooltip", "panels", "time", "timepicker"),
+    *("templating", "annotations", "refresh", "schemaVersion", "version", "links"),
+}
 ACCESS = {
     "time": "2026-11-29T06:54:24+00:00",
     "request_id": "5f0c",
@@ -120,3 +126,33 @@ def test_configuration_of_the_shipper_is_yaml_and_uses_a_parser_that_it_has():
     [parser], [source], [step] = found["parsers"], found["pipeline"]["inputs"], found["pipeline"]["filters"]
     assert (step["name"], step["parser"], step["key_name"]) == ("parser", parser["name"], "log")
     assert source["multiline.parser"] == "docker"
+
+
+def test_dashboard_has_the_fields_that_grafana_documents():
+    assert DASHBOARD.keys() == FIELDS
+    assert DASHBOARD["id"] is None  # of a dashboard that is not saved yet
+    assert 8 <= len(DASHBOARD["uid"]) <= 40
+    assert {*DASHBOARD["time"]} == {"from", "to"}
+    [variable] = DASHBOARD["templating"]["list"]
+    source = {"type": variable["query"], "uid": f"${{{variable['name']}}}"}
+    for panel in DASHBOARD["panels"]:
+        assert {"id", "type", "title", "datasource", "gridPos", "fieldConfig", "targets"} <= panel.keys()
+        assert panel["datasource"] == source
+        assert [target["refId"] for target in panel["targets"]] == [*"ABCD"[: len(panel["targets"])]]
+    for note in DASHBOARD["annotations"]["list"]:
+        assert {"name", "enable", "iconColor", "datasource", "expr"} <= note.keys()
+        assert note["datasource"] == source
+
+
+def test_panels_of_the_dashboard_are_side_by_side():
+    taken = [
+        (x, y)
+        for panel in DASHBOARD["panels"]
+        for place in [panel["gridPos"]]
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(taken) == len({*taken})
+    assert {x for x, _ in taken} == {*range(24)}  # the width of Grafana's grid
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len({*ids})
