@@ -98,18 +98,34 @@ def few_connections(site: Monitored) -> Iterator[None]:
 
 
 @contextmanager
-def repeated(site: Monitored, number: int, action: Callable[[], object]) -> Iterator[None]:
-    """Do something to the server or its workers so many times, each time when it has recovered and was scraped."""
+def repeated(site: Monitored, number: int, end: Callable[[Monitored], set[int]]) -> Iterator[None]:
+    """End workers so many times, each time when the next ones run."""
     for _ in range(number):
-        before = site.workers()
-        action()
-        until(lambda before=before: before != (now := site.workers()) and len(now) == 2, "the next worker is ready", 60)
-        time.sleep(2)  # for a scrape
+        await_scrape(site, end(site))
     yield
 
 
-def kill_worker(site: Monitored) -> None:
-    site.execute("app", "sh", "-c", f"kill -9 {min(site.workers())}")
+def await_scrape(site: Monitored, ended: set[int]) -> None:
+    """Wait until two other workers run, and have been scraped."""
+    until(lambda: len(now := site.workers()) == 2 and not ended & now, "the next workers are ready", 60)
+    time.sleep(2)
+
+
+def one_worker(site: Monitored) -> set[int]:
+    worker = min(site.workers())
+    site.execute("app", "sh", "-c", f"kill -9 {worker}")
+    return {worker}
+
+
+def both_workers(site: Monitored) -> set[int]:
+    workers = site.workers()
+    site.reload_app()
+    return workers
+
+
+def server(site: Monitored) -> set[int]:
+    site.kill_app()
+    return set()  # the next workers can have the same process ids
 
 
 # What happens while the block of the drill lasts.
@@ -119,9 +135,9 @@ DRILLS: dict[str, tuple[str, Callable[[Monitored], AbstractContextManager[None]]
     "ThreadsAreBusy": ("12 clients, 8 threads", lambda site: requests(site, 12, "/think/1")),
     "RequestsWait": ("60 clients, 8 threads", lambda site: requests(site, 60, "/think/1")),
     "ConnectionsAreDropped": ("60 clients, 20 connections for each of nginx's workers", few_connections),
-    "WorkersAreKilled": ("kill -9 of five workers", lambda site: repeated(site, 5, lambda: kill_worker(site))),
-    "WorkersRestart": ("five reloads of two workers", lambda site: repeated(site, 5, site.reload_app)),
-    "AppRestarts": ("kill -9 of the server, four times", lambda site: repeated(site, 4, site.kill_app)),
+    "WorkersAreKilled": ("kill -9 of five workers", lambda site: repeated(site, 5, one_worker)),
+    "WorkersRestart": ("five reloads of two workers", lambda site: repeated(site, 5, both_workers)),
+    "AppRestarts": ("kill -9 of the server, four times", lambda site: repeated(site, 4, server)),
     "SiteIsDown": ("stop nginx", lambda site: stopped(site, "nginx")),
     "CertificateExpires": ("a certificate for five days", short_certificate),
     "DiskIsFull": ("fill 15 of 16 MB", full_disk),

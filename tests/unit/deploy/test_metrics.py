@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from shutil import disk_usage
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app import router as router_module
 from app.router import router
-from deploy.server import exporter, metrics
+from app.settings import settings
+from deploy.server import exporter, launch, metrics
 from deploy.server.metrics import Slot
 from deploy.server.wsgi import serve
 from tests.tree import ROOT
@@ -291,6 +294,32 @@ def test_times_are_a_histogram(tmp_path):
         *(2, 3, 4, 4, 5)
     ]
     assert (found[f"{name}_count", "/", "GET"], found[f"{name}_sum", "/", "GET"]) == (5, pytest.approx(100.412))
+
+
+def test_start_and_disk_are_shown(tmp_path, monkeypatch):
+    names = {("wsgi_start_time_seconds",), ("wsgi_disk_bytes",), ("wsgi_disk_free_bytes",)}
+    folder, data = tmp_path / "metrics", tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setattr(exporter, "settings", lambda: replace(settings(), data_dir=data))
+    assert not names & scrape(folder).keys()
+    data.mkdir()
+    (folder / "started").touch()
+    os.utime(folder / "started", (7, 7))
+    found = scrape(folder)
+    assert found["wsgi_start_time_seconds",] == 7
+    assert 0 < found["wsgi_disk_free_bytes",] < found["wsgi_disk_bytes",] == disk_usage(tmp_path).total
+
+
+def test_launcher_notes_each_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUN_DIR", str(tmp_path))
+    monkeypatch.setenv("METRICS_DIR", "")
+    launch.empty_metrics()
+    started = tmp_path / "metrics" / "started"
+    os.utime(started, (7, 7))
+    (tmp_path / "metrics" / "0").touch()
+    launch.empty_metrics()
+    assert [*started.parent.iterdir()] == [started]
+    assert started.stat().st_mtime > 7
 
 
 def test_connections_that_wait_are_counted(tmp_path):
