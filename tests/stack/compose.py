@@ -133,14 +133,18 @@ class ComposeStack:
         self.execute("app", "sh", "-c", "rm /run/app/$(readlink /run/app/live.sock)")
 
     def kill_app(self) -> None:
-        """Kill the first process of the app, and wait until the engine restarts the container.
+        """Kill the first process of the app, and wait until the engine restarts the container."""
+        self.kill("app")
+
+    def kill(self, service: str) -> None:
+        """Kill the first process of the service, and wait until the engine restarts the container.
 
         Without `docker kill`, after which the engine would not restart it.
         """
-        before = self.inspect("app")
+        before = self.inspect(service)
         kill = f"import os; os.kill({before['State']['Pid']}, 9)"
         docker("run", "--rm", "--pid=host", "--network=none", "--cap-add=KILL", PYTHON_IMAGE, "python3", "-c", kill)
-        until(lambda: self.inspect("app")["RestartCount"] > before["RestartCount"], "the engine restarts the app")
+        until(lambda: self.inspect(service)["RestartCount"] > before["RestartCount"], f"the engine restarts {service}")
 
     def is_up(self) -> bool:
         """Return whether the app is ready, through nginx."""

@@ -162,6 +162,13 @@ def test_each_alert_fires_and_clears(site, capsys):
             sys.stdout.write("\n".join(["", site.backend, HEAD, *rows, ""]))
 
 
+def test_figures_of_nginx_return_after_a_crash(site):
+    started = time.time()
+    site.kill("nginx")
+    until(lambda: site.query(f"nginx_up == 1 and timestamp(nginx_up) > {started + 3}") != [], "nginx is scraped")
+    assert site.execute("nginx", "/srv/nginx/control.sh", "health").returncode == 0
+
+
 def test_every_query_of_the_dashboard_has_a_result(site):
     dashboard = json.loads((ROOT / "deploy" / "monitoring" / "grafana" / "dashboard.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
