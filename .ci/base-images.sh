@@ -47,7 +47,8 @@ have "$image" || stand_in postgres "$image"
 
 # begin monitoring
 # The programs of deploy/monitoring: prom/prometheus:v1 is the target `prometheus`.
-for image in $(sed -n 's/^ *image: //p' ../deploy/monitoring/monitoring.yml); do
+mapfile -t images < <(sed -n 's/^ *image: //p' ../deploy/monitoring/monitoring.yml)
+for image in "${images[@]}"; do
   target=${image##*/}
   have "$image" || stand_in "${target%:*}" "$image"
 done

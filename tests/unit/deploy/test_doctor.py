@@ -220,6 +220,7 @@ REFUSED = {
 }
 # Compose checks these (tests/stack), or the load test or a swarm does.
 ELSEWHERE = r"STARTUP_SECONDS|HTTP_BIND|HTTPS_PORT|APP_MEMORY|REGISTRY|REPLICAS|LOCUST_\w+"
+ELSEWHERE += "|PROMETHEUS_PORT|ALERTMANAGER_PORT"  # only with monitoring
 
 
 def failures(services):

@@ -244,6 +244,7 @@ def test_without_env_every_setting_of_the_example_is_found_in_the_containers():
     """Each is a variable of the app or of nginx, or is read from their limits and ports."""
     text = inspect.getsource(running_settings)
     others = {"BACKEND", "RELEASE", "REGISTRY", "REPLICAS"}  # the live release's own, and settings of deploy/swarm
+    others |= {"PROMETHEUS_PORT", "ALERTMANAGER_PORT"}  # only with monitoring
     passed_on = {name for service in ("app", "nginx") for name in services[service]["environment"]}
     for name in re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE):
         assert name in passed_on | others or name.startswith("LOCUST_") or f'"{name}"' in text
