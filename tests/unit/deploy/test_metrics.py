@@ -326,20 +326,23 @@ def test_connections_that_wait_are_counted(tmp_path):
     code = """
 import os, socket, sys
 from deploy.server.listen_queue import waiting
-one = socket.socket(socket.AF_UNIX)
+one, two = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
 one.bind(sys.argv[1])
+two.bind(sys.argv[1] + "2")
 other = socket.create_server(("127.0.0.1", 0), backlog=5)
-for server, address in ((one, f"unix:{sys.argv[1]}"), (other, f"127.0.0.1:{other.getsockname()[1]}")):
+clients = []
+for server in (one, two, other):
     server.listen(5)
-    clients = [socket.socket(server.family) for _ in range(3)]
-    for client in clients:
-        client.connect(server.getsockname())
+    for _ in range(3):
+        clients.append(socket.socket(server.family))
+        clients[-1].connect(server.getsockname())
     server.accept()
+for address in (f"unix:{sys.argv[1]}", f"unix:{sys.argv[1]}3", f"127.0.0.1:{other.getsockname()[1]}"):
     print(waiting(address))
 """
     line = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "socket")]
     ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["2", "2"]
+    assert ended.stdout.split() == ["2", "0", "2"]
 
 
 def test_nothing_is_loaded_unless_the_port_is_set():
