@@ -23,6 +23,7 @@ from deploy.server import (
     log_writer,  # only with monitoring
 )
 
+BOOT_SECONDS = 1  # uWSGI loses a SIGTERM until it handles signals, a few hundredths of a second after its start
 DNS_DELAY = 3  # seconds until every nginx has the new addresses; nginx asks every two (upstream-replicas.conf)
 QUIET_SECONDS = 30  # longest further wait for an nginx that missed a DNS answer, or an engine that is late
 HEALTH_CHECKS = 1  # per second at most
@@ -37,11 +38,13 @@ def run(address: str, arguments: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     log_writer.start()  # only with monitoring
     server = os.posix_spawnp(arguments[0], arguments, os.environ, setsigmask=[])
+    started = time.monotonic()
     exporter = start_exporter()  # only with monitoring
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, pass_on)  # the second one is urgent
         drain(address)
+        time.sleep(max(0.0, started + BOOT_SECONDS - time.monotonic()))
         os.kill(server, signal.SIGTERM)
 
     def pass_on(number: int, _frame: FrameType | None) -> None:

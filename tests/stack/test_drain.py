@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -112,6 +113,27 @@ def test_last_server_that_is_stopped_stops_at_once(pair):
     servers["a"].terminate()
     assert servers["a"].wait(60) == 0
     assert str((folder / "live.sock").readlink()) == "a.sock"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_server_that_is_stopped_at_its_start_exits(backend, tmp_path):
+    require("processes", backend)
+    listen = f"unix:{tmp_path}/own.sock"
+    line = launch.command({"BACKEND": backend, "LISTEN": listen, "WEB_CONCURRENCY": "2"})
+    command = [sys.executable, "-S", "-m", "deploy.server.drain", listen, *line]
+    environ = {"PATH": f"{sys.prefix}/bin:{os.environ['PATH']}", "BACKEND": backend}
+    for hundredths in range(4):
+        server = subprocess.Popen(command, cwd=reference_tree(), env=environ, stderr=subprocess.PIPE)
+        try:
+            server.stderr.readline()  # the server has started
+            time.sleep(hundredths / 100)
+            server.terminate()
+            server.communicate(timeout=20)
+        finally:
+            if server.poll() is None:
+                for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
+                    os.kill(int(child), signal.SIGKILL)
+                server.communicate()
 
 
 def test_signal_to_reload_reaches_the_server(pair):
