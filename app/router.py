@@ -96,7 +96,7 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
     environ["wsgiorg.routing_args"] = ((), arguments)
     # begin monitoring
     if "app.routes" in environ:  # with metrics, traces or error reports
-        environ["app.routes"].append(route.key)
+        environ["app.routes"].append(native(route.key))
     # end monitoring
     if route.is_mount:
         mounted_at = "".join("/" + segment for segment in segments[: len(route.segments) - 1])
@@ -108,10 +108,9 @@ def find(node: Node, path: str, environ: WSGIEnvironment) -> WSGIApplication | N
 # begin monitoring
 def pattern(environ: WSGIEnvironment) -> str:
     """Return the key of the request's route, or an empty string. environ must have had "app.routes"."""
-    if routes := environ["app.routes"]:
-        return str(routes[-1])
     path = environ.get("PATH_INFO", "")
-    return path.encode("latin-1").decode() if path in PATHS else ""
+    route: str = environ["app.routes"][-1] if environ["app.routes"] else path if path in PATHS else ""
+    return route.encode("latin-1").decode()
 
 
 # end monitoring

@@ -94,8 +94,15 @@ def app_container(app: dict[str, Any], machine_cpus: int, machine_memory: int) -
     yield "app healthcheck timeout", inf if check.get("disable") else seconds(check.get("timeout", "30s"))
     yield "app MAX_BODY_BYTES", settings.read(given).max_body_bytes
     yield "app workers' memory", workers * MEMORY_PER_WORKER
-    # Each worker has one more thread, which accepts connections. The first process and a health check are two more.
-    yield "app processes and threads", workers * (threads + 1) + 2
+    # Each worker has one more thread, which accepts connections. The first process, the log's, the server's and a
+    # health check add four. The threads that send spans and reports, and the process of the metrics, add more.
+    threads += 1
+    tasks = 4
+    # begin monitoring
+    threads += 2 * bool(given.get("OTEL_EXPORTER_OTLP_ENDPOINT")) + bool(given.get("SENTRY_DSN"))
+    tasks += 2 * bool(integer(given, "METRICS_PORT", 0, 0, 65_535))
+    # end monitoring
+    yield "app processes and threads", workers * threads + tasks
     yield "app cpus", cpus
     yield "app mem_limit", memory
     yield "app pids_limit", limit(app, "pids_limit")

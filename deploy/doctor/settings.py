@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path  # only with monitoring
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -23,7 +24,15 @@ def refusals(services: dict[str, Any]) -> Iterator[str]:
     given["BACKEND"] = app["build"]["target"]
     given["RELEASE"] = app["build"].get("args", {}).get("RELEASE", "")
     given["APP_CPUS"] = str(app.get("cpus", ""))
-    for read in (launch.command, release_command.limit, settings.read, check_release, check_cpus):
+    readers: list[Callable[[dict[str, str]], object]] = [
+        launch.command,
+        release_command.limit,
+        settings.read,
+        check_release,
+        check_cpus,
+    ]
+    readers += [check_packages]  # only with monitoring
+    for read in readers:
         try:
             read(given)
         except (SettingError, DeployError) as refusal:
@@ -33,6 +42,16 @@ def refusals(services: dict[str, Any]) -> Iterator[str]:
         yield from refused_by_nginx(environment(nginx), folder)
 
 
+# begin monitoring
+def check_packages(environ: Mapping[str, str]) -> None:
+    """Raise SettingError if a setting needs a package that the image will not have."""
+    for name, (package, _) in launch.PACKAGES.items():
+        locked = Path("requirements", f"{environ['BACKEND']}.txt")
+        if environ.get(name) and locked.exists() and f"\n{package}==" not in locked.read_text():
+            raise SettingError(launch.missing(name))
+
+
+# end monitoring
 def check_release(environ: Mapping[str, str]) -> None:
     """Raise DeployError if a deploy would refuse the release's name. Compose sets it to dev if RELEASE is not set."""
     if environ["RELEASE"] != "dev":

@@ -38,6 +38,7 @@ def run() -> None:
 def main() -> None:
     """Run the site until Ctrl-C."""
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, interrupt)  # a shell lets the commands of a script in the background ignore it
     prepare("deploy.local.dev")
     with suppress(KeyboardInterrupt):
         run()

@@ -20,6 +20,7 @@ from deploy.docker import DeployError, docker
 from deploy.monitoring.kept import FOLDER
 from deploy.monitoring.lines import parsed, readable
 
+OVERLAY = {"prometheus", "alertmanager", "nginx-exporter", "blackbox-exporter"}  # monitoring.yml: they say much
 TAIL = 100  # lines of each container that are printed at first
 
 
@@ -45,8 +46,9 @@ def main() -> None:
 
 
 def follow() -> None:
-    """Print the logs of all containers, those that start later too, until Ctrl-C."""
-    command = ["docker", "compose", "logs", "--follow", "--no-color", f"--tail={TAIL}"]
+    """Print the logs of all containers but those of OVERLAY, those that start later too, until Ctrl-C."""
+    services = sorted({*docker("compose", "config", "--services").split()} - OVERLAY)
+    command = ["docker", "compose", "logs", "--follow", "--no-color", f"--tail={TAIL}", *services]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="backslashreplace") as process:
         for line in process.stdout or ():
             show(line)

@@ -60,6 +60,13 @@ def report(environ: WSGIEnvironment) -> None:
     def scrub(event: Event, _: Hint) -> Event:
         for each in event.get("exception", {}).get("values", []):
             each["value"] = without_private(each["value"] or "", environ)
+            each["mechanism"] = {"type": "wsgi", "handled": False}
+        if request := environ.get("app.trace"):  # tracing.py: the report leads to the span
+            span = request.span.get_span_context()
+            event.setdefault("contexts", {})["trace"] = {
+                "trace_id": f"{span.trace_id:032x}",
+                "span_id": f"{span.span_id:016x}",
+            }
         return event
 
     route = pattern(environ)
@@ -69,6 +76,7 @@ def report(environ: WSGIEnvironment) -> None:
         scope.set_tag("method", environ["REQUEST_METHOD"])
         scope.set_tag("route", route)
         scope.add_event_processor(scrub)
+        scope.set_new_propagation_context()  # otherwise all reports of a worker have the same trace id
         sentry_sdk.capture_exception()
 
 

@@ -171,14 +171,23 @@ def remedy(error: BaseException) -> str:
 # begin monitoring
 def check_packages(environ: Mapping[str, str]) -> None:
     """Raise SettingError if a setting needs a package that is not installed, or that has no support for the setting."""
-    for name, (package, group) in PACKAGES.items():
+    for name, (package, _) in PACKAGES.items():
         try:
             if environ.get(name):
                 version(package)
         except PackageNotFoundError:
-            remedy = f"uncomment {group!r} in the group monitoring in pyproject.toml, run make lock, and build again"
-            raise SettingError(f"{name} is set, but {package} is not installed: {remedy}") from None
+            raise SettingError(missing(name)) from None
+    headers = environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")  # the SDK would log a malformed one, with its key
+    if headers and not re.fullmatch(r"(?:[^=,\s]+=(?:(?!%0[aAdD])[^,\s])*,?)+", headers):
+        raise SettingError("OTEL_EXPORTER_OTLP_HEADERS must be NAME=VALUE,NAME=VALUE, with %20 for a space")
     choice(environ, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf", ("http/protobuf",))
+
+
+def missing(name: str) -> str:
+    """Return one sentence about the package that a setting needs."""
+    package, group = PACKAGES[name]
+    remedy = f"uncomment {group!r} in the group monitoring in pyproject.toml, run make lock, and build again"
+    return f"{name} is set, but {package} is not installed: {remedy}"
 
 
 # end monitoring

@@ -7,6 +7,7 @@ obeyed: a stranger could make us send every request, or hide one. OTEL_TRACES_SA
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from traceback import format_exception
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,8 +54,11 @@ class Trace:
     def fail(self, error: BaseException) -> None:
         """Record an exception of the handler."""
         self.error = type(error).__qualname__
-        attributes = {"exception.message": str(error), "exception.stacktrace": "".join(format_exception(error))}
-        attributes = {name: without_private(text, self.environ) for name, text in attributes.items()}
+        attributes = {"exception.stacktrace": "".join(format_exception(error))}
+        with suppress(Exception):  # of the exception's own __str__
+            attributes["exception.message"] = str(error)
+        for name, text in attributes.items():
+            attributes[name] = without_private(text, self.environ).encode(errors="replace").decode()
         self.span.record_exception(error, attributes)
 
     def end(self) -> None:

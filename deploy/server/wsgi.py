@@ -245,6 +245,9 @@ def frame(chunk: bytes) -> bytes:
 
 
 configure_logging()
+errors.logger.disabled = (
+    False  # logging.config.dictConfig() in an application disables all loggers that it does not name
+)
 # For nginx's access log. nginx removes it from the response.
 release = ("X-Release", f"{settings().release}-{settings().backend}")
 ready = ready_headers(live.own_address(os.environ))

@@ -45,12 +45,16 @@ def test_exception_is_reported_without_anything_private(site, http):
         assert answer.status_code == 500
         [error] = event["exception"]["values"]
         assert (error["type"], error["value"]) == ("ValueError", "[private]")
+        assert error["mechanism"] == {"type": "wsgi", "handled": False}
         tags = {"request_id": answer.headers["X-Request-ID"], "method": "POST", "route": "/raise/{exception}"}
         assert {**event["tags"]} == tags
         assert (event["transaction"], event["release"]) == ("POST /raise/{exception}", "r7")
         frames = error["stacktrace"]["frames"]
         assert (frames[-1]["function"], [frame for frame in frames if "vars" in frame]) == ("raises", [])
         assert (event["breadcrumbs"]["values"], {"request", "user", "extra"} & event.keys()) == ([], set())
+    traces = {event["contexts"]["trace"]["trace_id"] for event in receiver.errors[before:]}
+    until(lambda: traces <= {span.trace for span in receiver.spans}, "the spans of the reports")
+    assert len(traces) == len(answers)
     for word in ("thecookie", "thetoken", "thequery", "thebody", "192.0.2.77", '"127.0.0.1"'):
         assert [raw for raw in receiver.raw if word in raw] == []
 

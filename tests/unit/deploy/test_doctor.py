@@ -387,12 +387,15 @@ def test_unlimited_setting_of_gunicorn_is_consistent(name, fork):
 @pytest.mark.parametrize(
     ("given", "machine", "tasks"),
     [
-        ({}, (2, 4 * GIB), 2 * 9 + 2),
-        ({}, (32, 64 * GIB), 8 * 9 + 2),  # limited by 512 MiB
-        ({"APP_MEMORY": "4g"}, (32, 64 * GIB), 32 * 9 + 2),
-        ({"APP_MEMORY": "4g"}, (32, GIB), 16 * 9 + 2),  # limited by the machine
-        ({"APP_MEMORY": "4g", "APP_CPUS": "2.5"}, (32, 64 * GIB), 3 * 9 + 2),
-        ({"WEB_CONCURRENCY": "3", "WEB_THREADS": "7"}, (32, 64 * GIB), 3 * 8 + 2),
+        ({}, (2, 4 * GIB), 2 * 9 + 4),
+        ({}, (32, 64 * GIB), 8 * 9 + 4),  # limited by 512 MiB
+        ({"APP_MEMORY": "4g"}, (32, 64 * GIB), 32 * 9 + 4),
+        ({"APP_MEMORY": "4g"}, (32, GIB), 16 * 9 + 4),  # limited by the machine
+        ({"APP_MEMORY": "4g", "APP_CPUS": "2.5"}, (32, 64 * GIB), 3 * 9 + 4),
+        ({"WEB_CONCURRENCY": "3", "WEB_THREADS": "7"}, (32, 64 * GIB), 3 * 8 + 4),
+        # begin monitoring
+        ({"WEB_CONCURRENCY": "3", "METRICS_PORT": "9464", "SENTRY_DSN": "https://k@h/1"}, (2, GIB), 3 * 10 + 6),
+        # end monitoring
     ],
 )
 def test_workers_are_counted_as_the_launcher_does(given, machine, tasks):
@@ -401,7 +404,7 @@ def test_workers_are_counted_as_the_launcher_does(given, machine, tasks):
 
 def test_too_many_workers_for_the_process_limit_are_reported():
     [(text, remedy)] = contradictions(32, 64 * GIB, APP_MEMORY="4g").items()
-    assert text.startswith("app processes and threads is 290, and app pids_limit is 256: ")
+    assert text.startswith("app processes and threads is 292, and app pids_limit is 256: ")
     assert remedy == "raise app pids_limit, or lower WEB_CONCURRENCY or WEB_THREADS"
 
 

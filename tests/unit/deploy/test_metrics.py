@@ -203,7 +203,7 @@ def counted(tmp_path, monkeypatch):
         raise LookupError
 
     routes = {"/exact": {"GET": stream}, "/hello/{name}": {"GET": stream}, "/mount/*": stream}
-    routes |= {"/fails": {"GET": fails}, "/cut": {"GET": cut}}
+    routes |= {"/fails": {"GET": fails}, "/cut": {"GET": cut}, "/café/{x}": {"GET": stream}}
     application = metrics.measured(serve(router(routes)))
 
     def call(path, method="GET"):
@@ -236,6 +236,12 @@ def test_requests_are_counted_by_pattern_method_and_status(counted):
         ("/exact", "POST", "405"): 1,
         ("/exact", "other", "405"): 1,
     }
+
+
+def test_label_of_a_route_has_its_letters(counted):
+    call, found = counted
+    call("/caf\xc3\xa9/1")  # as a server passes it
+    assert found() == {("/café/{x}", "GET", "200"): 1}
 
 
 def test_response_that_is_cut_is_counted(counted):

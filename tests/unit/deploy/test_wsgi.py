@@ -4,6 +4,7 @@ import gzip
 import io
 import logging
 import os
+import subprocess
 import sys
 from wsgiref.util import FileWrapper
 
@@ -12,6 +13,7 @@ import pytest
 from deploy.server import wsgi
 from deploy.server.proxied import believe_nginx
 from deploy.server.wsgi import serve
+from tests.tree import ROOT
 
 TEXT = [("Content-Type", "text/plain")]
 LENGTH = 300_000
@@ -628,3 +630,12 @@ def test_etag_that_nginx_made_weak_is_strong_again(sent, seen):
 def test_release_is_in_every_response():
     assert "X-Release" in Server(whole).headers
     assert "X-Release" in Server(raises).headers
+
+
+def test_exceptions_are_logged_whatever_the_application_configures():
+    code = (
+        "import app.wsgi, logging.config; logging.config.dictConfig({'version': 1}); import deploy.server.wsgi; "
+        "from app.middleware.errors import logger; print(logger.disabled)"
+    )
+    line = [sys.executable, "-c", code]
+    assert subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "False\n"
