@@ -255,7 +255,7 @@ class Browser(threading.Thread):
 @pytest.mark.parametrize("backend", [pytest.param(each, marks=pytest.mark.xdist_group(each)) for each in BACKENDS])
 def test_deploy_loses_no_event_and_no_job(backend, tmp_path):
     require("docker", backend)
-    site = Site(backend, "-recipes", tmp_path)
+    site = Site(backend, "-recipes-deploy", tmp_path)  # the fixture `site` may still run
     (tmp_path / ".venv").symlink_to(sys.prefix)
     add_recipes(tmp_path, "static", backend)
     compose = (tmp_path / "docker-compose.yml").read_text()
