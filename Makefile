@@ -54,7 +54,7 @@ update: ## Fork: Merge a later version of the template (FROM=its address, VERSIO
 	@$(PYTHON) -m deploy.fork.update "$${FROM:-}" "$${VERSION:-}"
 
 # begin monitoring
-logs: # Follow the logs of all containers
+logs: # Follow the logs of all containers but those of deploy/monitoring
 	@exec $(PYTHON) -m deploy.monitoring logs
 
 # Not expanded: make would run a $(shell) in it.

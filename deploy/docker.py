@@ -21,9 +21,10 @@ LONG = 1800  # for a command that builds or transfers an image
 
 def log(*text: str, sep: str = " ") -> None:
     """Print one message. A terminal that was closed or has no such letter, or a full disk, does not end a deploy."""
-    message = sep.join(["deploy:", *text]).encode(sys.stdout.encoding, "backslashreplace")
+    encoding = sys.stdout.encoding if sys.stdout else "utf-8"  # None: the output was closed before the start
+    message = sep.join(["deploy:", *text]).encode(encoding, "backslashreplace").decode(encoding)
     with suppress(OSError):
-        print(message.decode(sys.stdout.encoding), flush=True)
+        print(message, flush=True)
 
 
 class DeployError(Exception):

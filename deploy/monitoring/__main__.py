@@ -1,4 +1,4 @@
-"""`make logs`, `make trace ID=...`: read the logs of all containers.
+"""`make logs`, `make trace ID=...`: read the logs of the containers.
 
     python -m deploy.monitoring logs         follow the logs, as text
     python -m deploy.monitoring trace ID     print everything about one request, in order

@@ -23,7 +23,7 @@ from deploy.server import (
     log_writer,  # only with monitoring
 )
 
-BOOT_SECONDS = 1  # uWSGI loses a SIGTERM until it handles signals, a few hundredths of a second after its start
+BOOT_SECONDS = 1  # a server and its workers can lose a SIGTERM in the first tenth of a second after their start
 DNS_DELAY = 3  # seconds until every nginx has the new addresses; nginx asks every two (upstream-replicas.conf)
 QUIET_SECONDS = 30  # longest further wait for an nginx that missed a DNS answer, or an engine that is late
 HEALTH_CHECKS = 1  # per second at most

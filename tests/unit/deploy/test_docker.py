@@ -42,6 +42,11 @@ def test_message_to_a_closed_terminal_does_not_end_a_deploy(monkeypatch):
         os.dup2(os.open(os.devnull, os.O_WRONLY), write)  # for its close
 
 
+def test_message_without_an_output_does_not_end_a_deploy():
+    line = ["sh", "-c", f"exec {sys.executable} -c 'from deploy.docker import log; log(\"x\")' >&-"]
+    assert subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True).stderr == ""
+
+
 KEEP_LOG = """
 from deploy.docker import Container
 from deploy.release import candidate

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.variables import SettingError  # only with monitoring
 from deploy.docker import Container, DeployError
 from deploy.doctor import configuration, consistency, machine
 from deploy.doctor.__main__ import check_settings
 from deploy.doctor.application import check_one_shot
+from deploy.doctor.settings import check_packages  # only with monitoring
+from deploy.server.launch import BACKENDS, PACKAGES  # only with monitoring
 from tests.unit.configuration import ROOT, compose_text, example, services
 
 GIB = 1024**3
@@ -250,6 +253,22 @@ def test_each_reader_reports_its_first_bad_setting():
     assert len(failures(composed(BACKEND="waitress", LOG_LEVEL="loud", RELEASE="-", CLIENT_REQUESTS="many"))) == 4
 
 
+# begin monitoring
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", PACKAGES)
+def test_package_that_a_setting_needs_must_be_locked(name, backend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    locked = tmp_path / "requirements" / f"{backend}.txt"
+    locked.parent.mkdir()
+    locked.write_text("# locked\njinja2==3.1.6\n")
+    check_packages({"BACKEND": backend})
+    with pytest.raises(SettingError, match=f"^{name} is set, but {PACKAGES[name][0]} is not installed: uncomment"):
+        check_packages({"BACKEND": backend, name: "https://key@localhost/1"})
+    locked.write_text(f"# locked\n{PACKAGES[name][0]}==1.0\n")
+    check_packages({"BACKEND": backend, name: "https://key@localhost/1"})
+
+
+# end monitoring
 def test_name_that_a_deploy_refuses_is_reported():
     assert [each.partition(":")[0] for each in failures(composed(RELEASE="candidate"))] == ["RELEASE is 'candidate'"]
     assert failures(composed(RELEASE="dev")) == []  # Compose's default

@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from deploy.monitoring.__main__ import is_about
+from deploy.monitoring.__main__ import OVERLAY, is_about
 from deploy.monitoring.lines import readable
 from tests.tree import ROOT
 
@@ -91,6 +91,11 @@ def test_malformed_id_is_refused_with_one_sentence(identifier):
     assert ended.stderr == (
         f"trace: ID is {identifier!r}: it must be a request id, as in the X-Request-ID header of a response\n"
     )
+
+
+def test_logs_leave_out_the_services_of_the_overlay():
+    services = yaml.safe_load((ROOT / "deploy" / "monitoring" / "monitoring.yml").read_text())["services"]
+    assert {name for name, service in services.items() if "image" in service} == OVERLAY
 
 
 KEEP = """
